@@ -1,1 +1,62 @@
-//! The pure core of Carded.
+//! The pure core of Carded: evidence in, verdict out.
+//!
+//! [`verify`] is a pure function. It makes no calls, reads no clock and draws no randomness: time is an argument, and
+//! where it lacks a document (a JWKS, a discovery document) it answers [`Outcome::Need`] with the [`Fetch`] that would
+//! help. The caller fetches in its own way, puts the reply (or the failure) into [`Documents`] and calls [`verify`]
+//! again from the start. The same loop runs in a proxy, in a browser and in a native program.
+//!
+//! ```
+//! use carded_verifier::{Documents, Evidence, Limits, Outcome, RustCrypto, Timestamp, Trust, verify};
+//! use std::sync::Arc;
+//!
+//! let limits = Limits::default();
+//! let trust = Trust::new(vec![], limits.clone(), Arc::new(RustCrypto)).unwrap();
+//! let known = Documents::new(&limits);
+//! let outcome = verify(&Evidence::access_token(b"a.b.c"), &trust, &known, Timestamp::from_unix(1_790_000_000));
+//! assert!(matches!(outcome, Outcome::Denied(_)));
+//! ```
+//!
+//! Holding a [`Verified`] proves that every check ran: neither it nor a [`Fetch`] can be built outside this crate.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
+)]
+
+pub mod algorithm;
+pub mod base64url;
+pub mod claim_path;
+mod discovery;
+pub mod documents;
+pub mod evidence;
+pub mod fetch;
+pub mod issuer;
+pub mod json;
+pub mod jwk;
+pub mod jwks;
+mod jwt;
+pub mod outcome;
+pub mod provider;
+pub mod required_claim;
+#[cfg(feature = "sign")]
+pub mod sign;
+pub mod time;
+pub mod trust;
+pub mod url;
+mod verify;
+
+pub use algorithm::Algorithm;
+pub use claim_path::ClaimPath;
+pub use documents::{DocumentError, Documents, FetchFailure, Reply};
+pub use evidence::Evidence;
+pub use fetch::{DocumentKind, Fetch};
+pub use issuer::{Issuer, IssuerId, KeySource};
+pub use jwk::PublicKey;
+pub use jwks::{KeySet, KeySetError};
+pub use outcome::{Check, Class, Code, Denied, Outcome, Report, Verified};
+pub use provider::{RustCrypto, SignatureError, SignatureProvider};
+pub use required_claim::{ClaimTest, RequiredClaim};
+pub use time::Timestamp;
+pub use trust::{IssuerIndex, LifetimeBounds, Limits, Trust, TrustError};
+pub use url::{HttpsUrl, UrlError, UrlPolicy};
+pub use verify::verify;

@@ -1,0 +1,61 @@
+//! Warnings: what is legal, but rarely meant. `lint-config` prints them; the filter logs them once.
+
+use super::Gate;
+use super::config::{Config, ConfigError, Field};
+use super::rule::Asks;
+
+pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
+    let mut warnings = Vec::new();
+    if config.danger_allow_http_localhost {
+        warnings.push(
+            Field::top("danger_allow_http_localhost").error("http is admitted for *.localhost: for development only"),
+        );
+    }
+    let rules = Field::top("rules");
+    for (index, rule) in gate.rules.iter().enumerate() {
+        let earlier = gate.rules.iter().take(index).position(|earlier| earlier.shadows(rule));
+        if let Some(earlier) = earlier {
+            warnings.push(
+                rules.at(index).error(format!("this rule can never match: rules[{earlier}] takes all its requests")),
+            );
+        }
+        let same_name = gate.rules.iter().take(index).any(|earlier| earlier.name == rule.name);
+        if same_name {
+            warnings.push(
+                rules.at(index).key("name").error("another rule has this name: their metrics are counted together"),
+            );
+        }
+    }
+    for (name, issuer) in &config.issuers {
+        let field = Field::top("issuers").key(name);
+        if !issuer.require_exp {
+            warnings.push(field.key("require_exp").error("tokens of this issuer may never expire"));
+        }
+        if issuer.from_params.is_some() {
+            warnings.push(
+                field.key("from_params").error("tokens in addresses end up in logs and histories (RFC 6750 §5.3)"),
+            );
+        }
+        if issuer.algorithms.iter().any(|algorithm| algorithm.starts_with("HS")) {
+            warnings.push(field.key("algorithms").error("whoever can check an HS* token can also make one"));
+        }
+        if issuer.issuer.contains("{tenant}") && issuer.tenants.is_none() {
+            warnings
+                .push(field.key("tenants").error("every tenant of the provider is trusted: list those that are yours"));
+        }
+        let named = gate.trust.index_of(name).is_some_and(|index| {
+            gate.rules.iter().any(|rule| match &rule.asks {
+                Asks::Nothing => false,
+                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.issuers().contains(&index),
+            })
+        });
+        if !named {
+            warnings.push(field.error("no rule asks for a token of this issuer"));
+        }
+    }
+    if !config.policies.is_empty() && !gate.policies.has_deny() && !gate.rules.iter().any(|rule| rule.authorize) {
+        warnings
+            .push(Field::top("policies").error("no rule says `authorize: true`, so these statements decide nothing"));
+    }
+    warnings
+}

@@ -1,0 +1,154 @@
+//! The places of a request that carry tokens: headers with a prefix (RFC 6750 §2.1), cookies (RFC 6265 §5.4) and query
+//! parameters (RFC 6750 §2.3), each by configuration only; and taking a token out again before the request goes on.
+
+use std::rc::Rc;
+
+use carded_verifier::IssuerIndex;
+
+use super::request::Request;
+
+/// A place that a rule reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) kind: PlaceKind,
+    /// The issuers whose tokens are read from here, of those that the rule names.
+    pub(super) issuers: Vec<IssuerIndex>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PlaceKind {
+    /// A header by its lower-case name, and what stands before the token in lower case.
+    Header { name: Rc<str>, prefix: String },
+    /// A cookie by its name.
+    Cookie(String),
+    /// A query parameter by its name.
+    Parameter(String),
+}
+
+impl PlaceKind {
+    /// All tokens in this place. Every copy of a repeated header, cookie or parameter counts.
+    pub(super) fn tokens<'a>(&'a self, request: &'a Request, query: Option<&'a [u8]>, found: &mut Vec<&'a [u8]>) {
+        match self {
+            Self::Header { name, prefix } => {
+                found.extend(request.values(name).filter_map(|value| strip_prefix(value, prefix)));
+            }
+            Self::Cookie(name) => {
+                let pairs = request.values("cookie").flat_map(cookie_pairs);
+                found.extend(pairs.filter(|(key, _)| key == &name.as_bytes()).map(|(_, value)| value));
+            }
+            Self::Parameter(name) => {
+                let pairs = query.into_iter().flat_map(query_pairs);
+                found.extend(pairs.filter(|(key, _)| key == &name.as_bytes()).map(|(_, value)| value));
+            }
+        }
+    }
+
+    /// What operators call it, for denial texts.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Header { name, prefix } if prefix.is_empty() => format!("the header {name}"),
+            Self::Header { name, prefix } => format!("the header {name} after \"{prefix}\""),
+            Self::Cookie(name) => format!("the cookie {name}"),
+            Self::Parameter(name) => format!("the query parameter {name}"),
+        }
+    }
+}
+
+/// What stands behind the prefix, which is compared without case; several spaces may end it (RFC 9110 §11.4).
+fn strip_prefix<'a>(value: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let (start, rest) = value.split_at_checked(prefix.len())?;
+    if !start.eq_ignore_ascii_case(prefix.as_bytes()) {
+        // `Bearer` alone is an empty token, not another scheme.
+        return None;
+    }
+    Some(if prefix.ends_with(' ') { rest.trim_ascii() } else { rest })
+}
+
+/// The pairs of a `cookie` header.
+fn cookie_pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    value.split(|&byte| byte == b';').map(|pair| {
+        let pair = pair.trim_ascii();
+        let (key, value) = split_at_byte(pair, b'=');
+        let value = value.trim_ascii();
+        let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        (key.trim_ascii(), unquoted.unwrap_or(value))
+    })
+}
+
+/// The pairs of a query.
+fn query_pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|&byte| byte == b'&').map(|pair| split_at_byte(pair, b'='))
+}
+
+fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
+    match bytes.iter().position(|&byte| byte == separator) {
+        Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at.saturating_add(1)..).unwrap_or_default()),
+        None => (bytes, &[]),
+    }
+}
+
+/// The `cookie` header without the named cookies; nothing where none is left.
+pub(super) fn without_cookies(request: &Request, names: &[&str]) -> Option<Vec<u8>> {
+    let mut kept: Vec<u8> = Vec::new();
+    for pair in request.values("cookie").flat_map(|value| value.split(|&byte| byte == b';')) {
+        let pair = pair.trim_ascii();
+        let (key, _) = split_at_byte(pair, b'=');
+        if pair.is_empty() || names.iter().any(|name| key.trim_ascii() == name.as_bytes()) {
+            continue;
+        }
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
+    }
+    (!kept.is_empty()).then_some(kept)
+}
+
+/// The query without the named parameters; nothing where none is left.
+pub(super) fn without_parameters(query: &[u8], names: &[&str]) -> Option<Vec<u8>> {
+    let kept: Vec<&[u8]> = query
+        .split(|&byte| byte == b'&')
+        .filter(|pair| !names.iter().any(|name| split_at_byte(pair, b'=').0 == name.as_bytes()))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(&b'&'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(pairs: &[(&str, &str)]) -> Request {
+        Request::from_pairs(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    }
+
+    fn tokens(kind: &PlaceKind, request: &Request, query: Option<&str>) -> Vec<String> {
+        let mut found = Vec::new();
+        kind.tokens(request, query.map(str::as_bytes), &mut found);
+        found.into_iter().map(|token| String::from_utf8_lossy(token).into_owned()).collect()
+    }
+
+    #[test]
+    fn every_copy_is_found() {
+        let request = request(&[
+            ("authorization", "Bearer a"),
+            ("authorization", "bearer  b "),
+            ("authorization", "Basic c"),
+            ("authorization", "Bearer "),
+            ("cookie", "x=1; t=d;t=\"e\""),
+            ("cookie", "tt=f; t=g"),
+        ]);
+        let bearer = PlaceKind::Header { name: "authorization".into(), prefix: "bearer ".into() };
+        assert_eq!(tokens(&bearer, &request, None), ["a", "b", ""]);
+        assert_eq!(tokens(&PlaceKind::Cookie("t".into()), &request, None), ["d", "e", "g"]);
+        assert_eq!(tokens(&PlaceKind::Parameter("t".into()), &request, Some("t=h&u=t&t&tt=1&t=i")), ["h", "", "i"]);
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_rest_as_it_was() {
+        let request = request(&[("cookie", "a=1; t=x"), ("cookie", "b=\"2\";t=y")]);
+        assert_eq!(without_cookies(&request, &["t"]).as_deref(), Some(&b"a=1; b=\"2\""[..]));
+        assert_eq!(without_cookies(&request, &["a", "b", "t"]), None);
+        assert_eq!(without_parameters(b"a=%2f&t=x&&b", &["t"]).as_deref(), Some(&b"a=%2f&&b"[..]));
+        assert_eq!(without_parameters(b"t=x", &["t"]), None);
+    }
+}

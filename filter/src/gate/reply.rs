@@ -1,0 +1,202 @@
+//! What a caller reads when a request is refused: RFC 9457 problem details with a stable code, RFC 6750
+//! `WWW-Authenticate`, and for gRPC callers a gRPC status. Never a secret, a token or a claim's value.
+
+use std::time::Duration;
+
+use carded_verifier::{Class, Denied};
+use serde_json::json;
+
+/// A reply to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code, for metrics, access logs and machines.
+    pub code: &'static str,
+    /// Headers besides `:status`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body: a problem as JSON; for gRPC callers the message.
+    pub body: String,
+    /// The gRPC status where the caller speaks gRPC.
+    pub grpc_status: Option<u8>,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What it means, the same for every refusal with this code.
+    pub title: &'static str,
+    /// What was found, and what to do.
+    pub detail: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident: $code:literal, $status:literal, $title:literal;)*) => {
+        impl Refusal {
+            $($(#[$doc])*
+            #[must_use]
+            pub fn $name(detail: impl Into<String>) -> Self {
+                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None }
+            })*
+
+            /// Every code that the gate itself can answer with, its status and its title. Those of the verifier are in
+            /// `carded_verifier::Code`.
+            pub const OWN: &'static [(&'static str, u16, &'static str)] = &[$(($code, $status, $title)),*];
+        }
+    };
+}
+
+refusals! {
+    /// The request cannot be read.
+    request_malformed: "request_malformed", 400, "The request cannot be read";
+    /// Two readers could take the path for different ones.
+    path_ambiguous: "path_ambiguous", 400, "The path is not in its normal form";
+    /// The evidence that the rule asks for is not there.
+    token_missing: "token_missing", 401, "A token is needed";
+    /// Two tokens of one issuer speak of different subjects.
+    token_ambiguous: "token_ambiguous", 401, "Two tokens speak of different subjects";
+    /// No rule matches.
+    no_rule: "no_rule", 403, "No rule admits this request";
+    /// The policies deny, or do not allow.
+    policy_denied: "policy_denied", 403, "The policies do not allow this";
+    /// A claim that a service is to be told cannot be a header.
+    claim_not_forwardable: "claim_not_forwardable", 403, "A claim cannot be passed on as a header";
+    /// Nothing is at this address of ours.
+    not_found: "not_found", 404, "There is nothing at this address";
+    /// A document that the decision needs cannot be had.
+    keys_unavailable: "keys_unavailable", 503, "The issuer's keys cannot be had at the moment";
+    /// Too many requests wait for documents.
+    too_many_waiting: "too_many_waiting", 503, "Too many requests are waiting for keys";
+    /// The filter itself failed.
+    internal_error: "internal_error", 500, "The filter could not decide";
+}
+
+impl Refusal {
+    /// The refusal that a denial of the verifier means.
+    #[must_use]
+    pub fn from_denied(denied: &Denied) -> Self {
+        let (status, retry_after) = match denied.class() {
+            Class::Evidence => (401, None),
+            Class::Insufficient => (403, None),
+            Class::Unavailable => (503, denied.retry_after()),
+        };
+        Self {
+            code: denied.code().as_str(),
+            status,
+            title: denied.code().description(),
+            detail: denied.detail().to_owned(),
+            retry_after,
+        }
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The reply to the caller.
+    #[must_use]
+    pub fn reply(&self, is_grpc: bool) -> Reply {
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        if let Some(challenge) = self.challenge() {
+            headers.push(("www-authenticate", challenge));
+        }
+        if self.status == 503 {
+            let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
+            headers.push(("retry-after", seconds.to_string()));
+        }
+        if is_grpc {
+            return Reply {
+                status: self.status,
+                code: self.code,
+                headers,
+                body: format!("{}: {}", self.code, self.detail),
+                grpc_status: Some(self.grpc_status()),
+            };
+        }
+        headers.push(("content-type", "application/problem+json".to_owned()));
+        let problem = json!({
+            "type": format!("urn:carded:problem:{}", self.code),
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        });
+        Reply { status: self.status, code: self.code, headers, body: format!("{problem}\n"), grpc_status: None }
+    }
+
+    /// RFC 6750 §3: what the caller has to bring. Without any token, no error is named (§3.1).
+    fn challenge(&self) -> Option<String> {
+        let error = match (self.status, self.code) {
+            (401, "token_missing") => return Some(r#"Bearer realm="carded""#.to_owned()),
+            (401, _) => "invalid_token",
+            (403, "policy_denied") => "insufficient_scope",
+            _ => return None,
+        };
+        let description: String = self.detail.chars().map(quotable).collect();
+        Some(format!(r#"Bearer realm="carded", error="{error}", error_description="{description}""#))
+    }
+
+    /// The gRPC status (codes of google.rpc.Code).
+    fn grpc_status(&self) -> u8 {
+        match self.status {
+            400 => 3,  // INVALID_ARGUMENT
+            401 => 16, // UNAUTHENTICATED
+            403 => 7,  // PERMISSION_DENIED
+            404 => 12, // UNIMPLEMENTED, as HTTP's 404 maps
+            503 => 14, // UNAVAILABLE
+            _ => 13,   // INTERNAL
+        }
+    }
+}
+
+/// RFC 6750 §3: `error_description` has visible ASCII but `"` and `\`.
+fn quotable(character: char) -> char {
+    match character {
+        '"' | '\\' => '\'',
+        ' '..='~' => character,
+        _ => '?',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
+        reply.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_missing_token_is_challenged_without_an_error() {
+        let reply = Refusal::token_missing("bring one").reply(false);
+        assert_eq!(header(&reply, "www-authenticate"), Some(r#"Bearer realm="carded""#));
+        assert_eq!(header(&reply, "cache-control"), Some("no-store"));
+        let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!((body["status"].as_u64(), body["code"].as_str()), (Some(401), Some("token_missing")));
+    }
+
+    #[test]
+    fn a_challenge_cannot_be_broken_out_of() {
+        let reply = Refusal::policy_denied("a \"quote\"\r\nx-evil: ë\\").reply(false);
+        assert_eq!(
+            header(&reply, "www-authenticate"),
+            Some(r#"Bearer realm="carded", error="insufficient_scope", error_description="a 'quote'??x-evil: ?'""#)
+        );
+    }
+
+    #[test]
+    fn grpc_callers_get_a_status_and_a_message() {
+        let reply = Refusal::keys_unavailable("later").retry_after(Duration::from_millis(1500)).reply(true);
+        assert_eq!((reply.grpc_status, reply.body.as_str()), (Some(14), "keys_unavailable: later"));
+        assert_eq!(header(&reply, "retry-after"), Some("2"));
+    }
+}

@@ -1,0 +1,153 @@
+//! The view of a request that the gate decides on: its headers as bytes, as the proxy handed them over.
+
+use std::ops::Range;
+
+/// A request's headers, pseudo headers (`:path`, `:method`, `:authority`, `:scheme`) included, in order, repeated ones
+/// and bytes that are no UTF-8 included. One buffer, with the places of names and values in it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    buffer: Vec<u8>,
+    places: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Request {
+    /// A request from names and values.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut request = Self::default();
+        for (name, value) in pairs {
+            let start = request.buffer.len();
+            request.buffer.extend_from_slice(name);
+            let middle = request.buffer.len();
+            request.buffer.extend_from_slice(value);
+            request.places.push((start..middle, middle..request.buffer.len()));
+        }
+        request
+    }
+
+    /// A request from the header map of the proxy-wasm ABI: the number of pairs, the sizes of each name and value, then
+    /// each of them followed by a zero byte; numbers are little-endian `u32`.
+    ///
+    /// Nothing where the buffer does not hold what it says.
+    #[must_use]
+    pub fn from_header_map(buffer: Vec<u8>) -> Option<Self> {
+        if buffer.is_empty() {
+            return Some(Self::default());
+        }
+        let number = |at: usize| -> Option<usize> {
+            let bytes: [u8; 4] = buffer.get(at..at.checked_add(4)?)?.try_into().ok()?;
+            usize::try_from(u32::from_le_bytes(bytes)).ok()
+        };
+        let count = number(0)?;
+        let mut cursor = count.checked_mul(8)?.checked_add(4)?;
+        if cursor > buffer.len() {
+            return None;
+        }
+        let mut places = Vec::with_capacity(count);
+        for pair in 0..count {
+            let sizes = pair.checked_mul(8)?.checked_add(4)?;
+            let name = cursor..cursor.checked_add(number(sizes)?)?;
+            let start = name.end.checked_add(1)?;
+            let value = start..start.checked_add(number(sizes.checked_add(4)?)?)?;
+            cursor = value.end.checked_add(1)?;
+            if cursor > buffer.len() {
+                return None;
+            }
+            places.push((name, value));
+        }
+        Some(Self { buffer, places })
+    }
+
+    /// All headers in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.places.iter().map(|(name, value)| (self.slice(name), self.slice(value)))
+    }
+
+    /// All values of a header, by its lower-case name (proxies hand names over in lower case; case is folded anyway).
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.headers().filter(move |(key, _)| key.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The value of a header that must not be repeated.
+    ///
+    /// # Errors
+    /// Where it is there more than once.
+    pub fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Repeated> {
+        let mut values = self.values(name);
+        let first = values.next();
+        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
+    }
+
+    /// Whether a header is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// Whether the caller speaks gRPC.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.values("content-type").next().is_some_and(|value| {
+            value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+        })
+    }
+
+    /// The bytes that the view holds, for bounds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.buffer
+            .capacity()
+            .saturating_add(self.places.len().saturating_mul(size_of::<(Range<usize>, Range<usize>)>()))
+    }
+
+    fn slice(&self, place: &Range<usize>) -> &[u8] {
+        self.buffer.get(place.clone()).unwrap_or_default()
+    }
+}
+
+/// A header is there more than once where only one makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut bytes = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();
+        for (name, value) in pairs {
+            bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+            bytes.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+        }
+        for (name, value) in pairs {
+            for part in [name, value] {
+                bytes.extend_from_slice(part);
+                bytes.push(0);
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_header_map_of_the_abi_is_read() {
+        let request =
+            Request::from_header_map(encode(&[(b":path", b"/"), (b"x", b"\xff\0"), (b"X", b""), (b"y", b"2")]))
+                .unwrap();
+        assert_eq!(request.single(":path"), Ok(Some(&b"/"[..])));
+        assert_eq!(request.values("x").collect::<Vec<_>>(), [&b"\xff\0"[..], b""]);
+        assert_eq!(request.single("x"), Err(Repeated));
+        assert_eq!(request.single("z"), Ok(None));
+    }
+
+    #[test]
+    fn a_map_that_lies_about_its_sizes_is_no_map() {
+        let good = encode(&[(b"name", b"value")]);
+        for end in 1..good.len() {
+            assert!(Request::from_header_map(good[..end].to_vec()).is_none(), "{end}");
+        }
+        for at in 0..12 {
+            let mut bad = good.clone();
+            bad[at] = 0xff;
+            assert!(Request::from_header_map(bad).is_none(), "{at}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a rule asks for: tokens of named issuers, nested in `any` and `all`.
+
+use carded_verifier::{IssuerIndex, Trust};
+
+use super::config::{ConfigError, Field, Requirement as Configured};
+use super::facts::Facts;
+
+/// How deep requirements may nest.
+const MAX_DEPTH: usize = 8;
+
+/// A requirement with its names resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Requirement {
+    Token(IssuerIndex),
+    Any(Vec<Requirement>),
+    All(Vec<Requirement>),
+}
+
+impl Requirement {
+    pub(super) fn compile(
+        configured: &Configured,
+        field: &Field,
+        trust: &Trust,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<Self> {
+        Self::compile_within(configured, field, trust, errors, MAX_DEPTH)
+    }
+
+    fn compile_within(
+        configured: &Configured,
+        field: &Field,
+        trust: &Trust,
+        errors: &mut Vec<ConfigError>,
+        depth: usize,
+    ) -> Option<Self> {
+        let Some(depth) = depth.checked_sub(1) else {
+            errors.push(field.error(format!("requirements nest at most {MAX_DEPTH} deep")));
+            return None;
+        };
+        let mut members = |key: &str, members: &[Configured]| {
+            let field = field.key(key);
+            if members.is_empty() {
+                errors.push(field.error("name at least one requirement: an empty list could never be met, or always"));
+                return None;
+            }
+            let compiled: Vec<_> = members
+                .iter()
+                .enumerate()
+                .map(|(index, member)| Self::compile_within(member, &field.at(index), trust, errors, depth))
+                .collect();
+            compiled.into_iter().collect::<Option<Vec<_>>>()
+        };
+        match configured {
+            Configured::Any(list) => members("any", list).map(Self::Any),
+            Configured::All(list) => members("all", list).map(Self::All),
+            Configured::Token(name) => match trust.index_of(name) {
+                Some(index) => Some(Self::Token(index)),
+                None => {
+                    errors.push(field.key("token").error(format!("there is no issuer `{name}` under `issuers`")));
+                    None
+                }
+            },
+        }
+    }
+
+    /// Whether the evidence is enough.
+    pub(super) fn is_met(&self, facts: &Facts<'_>) -> bool {
+        match self {
+            Self::Token(issuer) => facts.of(*issuer).is_some(),
+            Self::Any(members) => members.iter().any(|member| member.is_met(facts)),
+            Self::All(members) => members.iter().all(|member| member.is_met(facts)),
+        }
+    }
+
+    /// Every issuer that is named, once.
+    pub(super) fn issuers(&self) -> Vec<IssuerIndex> {
+        let mut found = Vec::new();
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect(&self, found: &mut Vec<IssuerIndex>) {
+        match self {
+            Self::Token(issuer) if found.contains(issuer) => {}
+            Self::Token(issuer) => found.push(*issuer),
+            Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.collect(found)),
+        }
+    }
+
+    /// What it asks for, for denial texts: `a token of corp, or both …`.
+    pub(super) fn describe(&self, trust: &Trust) -> String {
+        let list = |members: &[Self], word: &str| {
+            let texts: Vec<_> = members.iter().map(|member| member.describe(trust)).collect();
+            if texts.len() == 1 { texts.concat() } else { format!("({})", texts.join(word)) }
+        };
+        match self {
+            Self::Token(issuer) => {
+                format!(
+                    "a token of {}",
+                    trust.issuer(*issuer).map_or("an unknown issuer", |issuer| issuer.name.as_str())
+                )
+            }
+            Self::Any(members) => list(members, " or "),
+            Self::All(members) => list(members, " and "),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The gate as a whole: configurations in, decisions out. Tokens are HS256 here, which keeps keys in one line; every
+//! algorithm is tried in `verifier/tests` and in the real Envoy.
+
+mod configuration;
+mod decisions;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use carded_verifier::{Documents, RustCrypto, Timestamp, Trust};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::*;
+
+pub(super) const NOW: i64 = 1_790_000_000;
+
+fn environment(name: &str) -> Option<String> {
+    name.starts_with("KEY_").then(|| format!("{name}-0123456789abcdef0123456789abcdef"))
+}
+
+/// An issuer that signs with a shared secret of its own.
+fn issuer(name: &str) -> Value {
+    json!({
+        "issuer": format!("https://{name}.example.com"),
+        "audiences": ["api"],
+        "algorithms": ["HS256"],
+        "keys": { "secret": { "env": format!("KEY_{name}") } },
+    })
+}
+
+fn build(config: Value) -> Result<Gate, Vec<ConfigError>> {
+    Gate::new(&Config::from_value(config)?, &environment, Arc::new(RustCrypto))
+}
+
+fn gate(config: Value) -> Gate {
+    build(config).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+/// The trust in a single issuer, for tests of the parts.
+pub(super) fn trust_of_one() -> Trust {
+    let config =
+        json!({ "issuers": { "corp": issuer("corp") }, "rules": [{ "match": { "path": "/**" }, "allow": "anyone" }] });
+    gate(config).trust
+}
+
+/// A token of an issuer, with claims of its own or in place of the usual ones (null takes one out).
+fn token(name: &str, claims: Value) -> String {
+    let mut all = json!({
+        "iss": format!("https://{name}.example.com"), "aud": "api", "sub": "alice", "iat": NOW - 10, "exp": NOW + 600
+    });
+    for (key, value) in claims.as_object().unwrap() {
+        if value.is_null() {
+            all.as_object_mut().unwrap().remove(key);
+        } else {
+            all[key] = value.clone();
+        }
+    }
+    let signed =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(all.to_string()));
+    let key = environment(&format!("KEY_{name}")).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// What became of a request, in a form that tests can read.
+#[derive(Debug, PartialEq)]
+enum Became {
+    Forwarded { set: Vec<(String, String)>, removed: Vec<String> },
+    Refused(u16, &'static str),
+    Needs(String),
+}
+
+struct Asked<'a> {
+    gate: &'a Gate,
+    known: Documents,
+    verdicts: Verdicts,
+}
+
+impl<'a> Asked<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        Self { gate, known: Documents::new(gate.limits()), verdicts: Verdicts::new(gate.cached_verdicts()) }
+    }
+
+    fn at(&mut self, now: i64, method: &str, path: &str, headers: &[(&str, &str)]) -> Became {
+        let pseudo = [(":method", method), (":path", path), (":authority", "api.example.com"), (":scheme", "https")];
+        let pairs = pseudo.iter().chain(headers).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let request = Request::from_pairs(pairs);
+        let decision =
+            self.gate.decide(&request, &self.known, &mut self.verdicts, Timestamp::from_unix(now), &mut Silent);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match decision.step {
+            Step::Forward(changes) => Became::Forwarded {
+                set: changes.set.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+                removed: changes.remove.iter().map(|name| text(name)).collect(),
+            },
+            Step::Reply(reply) => Became::Refused(reply.status, reply.code),
+            Step::Need(fetch) => Became::Needs(fetch.url().to_string()),
+        }
+    }
+}
+
+fn ask(gate: &Gate, method: &str, path: &str, headers: &[(&str, &str)]) -> Became {
+    Asked::new(gate).at(NOW, method, path, headers)
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}

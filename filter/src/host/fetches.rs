@@ -1,0 +1,237 @@
+//! The documents that are being fetched, and who waits for each. The root context owns every call: one that a stream
+//! dispatched would die with it, and everyone who waits for it would hang.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use carded_verifier::{Documents, Fetch, FetchFailure, Reply};
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
+
+use super::slot::{Found, Slot};
+use super::{Nanos, abi, log};
+use crate::gate::{Fetching, Request};
+
+/// How long a lease or a call outlives the call's own timeout before it is taken for lost.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The fetches of one VM.
+#[derive(Default)]
+pub(super) struct Fetches {
+    pending: HashMap<String, Pending>,
+    /// The document that each running call is for.
+    calls: HashMap<u32, String>,
+    /// When each shared document (or its failure) that this VM took in was fetched.
+    seen: HashMap<String, Nanos>,
+}
+
+struct Pending {
+    fetch: Fetch,
+    state: State,
+    waiters: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody has begun.
+    Queued,
+    /// Another VM fetches it.
+    Elsewhere,
+    /// Our call runs; after this time it is lost.
+    Running(Nanos),
+}
+
+impl Fetches {
+    /// Wants a document, for a request or ahead of need. True where the root context must be woken to begin.
+    pub(super) fn want(&mut self, fetch: Fetch, waiter: Option<u32>) -> bool {
+        let is_new = !self.pending.contains_key(fetch.id());
+        let pending = self.pending.entry(fetch.id().to_owned()).or_insert_with(|| Pending {
+            fetch,
+            state: State::Queued,
+            waiters: Vec::new(),
+        });
+        pending.waiters.extend(waiter);
+        is_new
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Begins what is queued and looks after what other VMs fetch. Called in the root context. Returns who may go on.
+    pub(super) fn advance(&mut self, how: &Fetching, known: &mut Documents, now: Nanos) -> Vec<u32> {
+        let mut woken = Vec::new();
+        let lost = |pending: &Pending| matches!(pending.state, State::Running(until) if until <= now);
+        let ids: Vec<String> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| lost(pending) || !matches!(pending.state, State::Running(_)))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            let Some(pending) = self.pending.get(&id) else { continue };
+            if lost(pending) {
+                woken.extend(self.finish(&id, Err(FetchFailure::Timeout), known, now));
+            } else if !self.must_queue(&pending.fetch) {
+                woken.extend(self.begin(&id, how, known, now));
+            }
+        }
+        woken
+    }
+
+    /// Tenants that a caller named are asked for one at a time for each issuer (threat 79).
+    fn must_queue(&self, fetch: &Fetch) -> bool {
+        fetch.unknown_tenant()
+            && self.pending.values().any(|other| {
+                matches!(other.state, State::Running(_))
+                    && other.fetch.unknown_tenant()
+                    && other.fetch.issuer() == fetch.issuer()
+            })
+    }
+
+    fn begin(&mut self, id: &str, how: &Fetching, known: &mut Documents, now: Nanos) -> Vec<u32> {
+        let Some(pending) = self.pending.get_mut(id) else { return Vec::new() };
+        let fetch = pending.fetch.clone();
+        if let Some(slot) = Slot::of(&fetch) {
+            let seen = self.seen.get(id).copied().unwrap_or(Nanos(0));
+            match slot.look(seen, now, how.timeout.saturating_add(GRACE)) {
+                Found::Document(fetched, reply) => {
+                    self.seen.insert(id.to_owned(), fetched);
+                    let _ = known.insert(&fetch, &reply, fetched.timestamp());
+                    return self.take_waiters(id);
+                }
+                Found::Failure(failed) => {
+                    self.seen.insert(id.to_owned(), failed);
+                    known.fail(&fetch, FetchFailure::Unreachable, failed.timestamp());
+                    return self.take_waiters(id);
+                }
+                Found::Leased => {
+                    pending.state = State::Elsewhere;
+                    return Vec::new();
+                }
+                Found::Ours => {}
+            }
+        }
+        match call(&fetch, how) {
+            Ok(token) => {
+                pending.state = State::Running(now.after(how.timeout.saturating_add(GRACE)));
+                self.calls.insert(token, id.to_owned());
+                Vec::new()
+            }
+            Err(why) => self.finish(id, Err(why), known, now),
+        }
+    }
+
+    /// The reply to a call has come, or its failure. Returns who may go on, and whether the document is there.
+    pub(super) fn replied(
+        &mut self,
+        token: u32,
+        headers: usize,
+        body_size: usize,
+        how: &Fetching,
+        known: &mut Documents,
+        now: Nanos,
+    ) -> Option<(Vec<u32>, bool)> {
+        // A call that was given up is not known any more: its reply is dropped, nothing is entered twice (threat 77).
+        let id = self.calls.remove(&token)?;
+        let reply = read_reply(headers, body_size, how);
+        let before = known.len();
+        let woken = self.finish(&id, reply, known, now);
+        Some((woken, known.len() >= before))
+    }
+
+    fn finish(&mut self, id: &str, reply: Result<Reply, FetchFailure>, known: &mut Documents, now: Nanos) -> Vec<u32> {
+        let Some(pending) = self.pending.get(id) else { return Vec::new() };
+        let fetch = pending.fetch.clone();
+        let slot = Slot::of(&fetch);
+        let result = match reply {
+            Ok(reply) => {
+                known.insert(&fetch, &reply, now.timestamp()).map(|()| reply).map_err(|error| error.to_string())
+            }
+            Err(why) => {
+                let text = why.to_string();
+                known.fail(&fetch, why, now.timestamp());
+                Err(text)
+            }
+        };
+        match (&result, &slot) {
+            (Ok(reply), Some(slot)) => slot.publish(reply, now),
+            (Err(_), Some(slot)) => slot.give_up(now),
+            _ => {}
+        }
+        if slot.is_some() {
+            self.seen.insert(id.to_owned(), now);
+        }
+        if let Err(why) = &result {
+            log(LogLevel::Warn, &format!("carded: {} could not be had: {why}", fetch.url()));
+        }
+        self.calls.retain(|_, other| other != id);
+        let mut woken = self.take_waiters(id);
+        if fetch.unknown_tenant() {
+            // Those who wait for other tenants of this issuer ask again: after a failure they are refused at once.
+            let queued: Vec<String> = self
+                .pending
+                .iter()
+                .filter(|(_, other)| other.fetch.unknown_tenant() && other.fetch.issuer() == fetch.issuer())
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in queued {
+                woken.extend(self.take_waiters(&id));
+            }
+        }
+        woken
+    }
+
+    fn take_waiters(&mut self, id: &str) -> Vec<u32> {
+        self.pending.remove(id).map(|pending| pending.waiters).unwrap_or_default()
+    }
+}
+
+fn call(fetch: &Fetch, how: &Fetching) -> Result<u32, FetchFailure> {
+    let url = fetch.url();
+    let authority = url.authority().to_ascii_lowercase();
+    let cluster = how.clusters.get(&authority).ok_or(FetchFailure::HostNotConfigured)?;
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", url.scheme()),
+        (":authority", authority.as_str()),
+        (":path", url.path_and_query()),
+        ("accept", "application/json"),
+        ("user-agent", "carded"),
+    ];
+    abi::http_call(cluster, headers, how.timeout).ok_or(FetchFailure::Unreachable)
+}
+
+fn read_reply(headers: usize, body_size: usize, how: &Fetching) -> Result<Reply, FetchFailure> {
+    if headers == 0 {
+        return Err(FetchFailure::Unreachable);
+    }
+    if body_size > how.document_bytes {
+        return Err(FetchFailure::TooLarge);
+    }
+    let map = abi::header_map(MapType::HttpCallResponseHeaders)
+        .and_then(Request::from_header_map)
+        .ok_or(FetchFailure::Unreachable)?;
+    let text =
+        |name: &str| map.values(name).next().and_then(|value| std::str::from_utf8(value).ok().map(str::to_owned));
+    let status = text(":status").and_then(|status| status.parse().ok()).ok_or(FetchFailure::Unreachable)?;
+    let body = if body_size == 0 {
+        Vec::new()
+    } else {
+        abi::buffer(BufferType::HttpCallResponseBody, body_size).ok_or(FetchFailure::Unreachable)?
+    };
+    Ok(Reply { status, body, max_age: text("cache-control").as_deref().and_then(max_age) })
+}
+
+/// RFC 9111 §5.2.2: how long a reply is fresh, where it says so.
+fn max_age(cache_control: &str) -> Option<Duration> {
+    let mut age = None;
+    for directive in cache_control.split(',') {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" => return Some(Duration::ZERO),
+            "max-age" => age = value.trim().trim_matches('"').parse().ok().map(Duration::from_secs),
+            _ => {}
+        }
+    }
+    age
+}

@@ -1,0 +1,81 @@
+//! Counters, the histogram and the gauges. Envoy prefixes their names with `wasmcustom.`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proxy_wasm::types::MetricType;
+
+use super::abi;
+use crate::gate::Gate;
+
+/// The metrics of one VM. A metric that the host does not want to define is not counted.
+pub(super) struct Metrics {
+    rules: Vec<(Option<u32>, Option<u32>)>,
+    denied: HashMap<&'static str, Option<u32>>,
+    fetch_ok: Option<u32>,
+    fetch_failed: Option<u32>,
+    verify: Option<u32>,
+    memory: Option<u32>,
+    waiting: Option<u32>,
+}
+
+impl Metrics {
+    pub(super) fn define(gate: &Gate) -> Self {
+        let counter = |name: &str| abi::define_metric(MetricType::Counter, name);
+        let rules = gate.rule_names().map(|name| {
+            (counter(&format!("carded.rule.{name}.allowed")), counter(&format!("carded.rule.{name}.denied")))
+        });
+        Self {
+            rules: rules.collect(),
+            denied: HashMap::new(),
+            fetch_ok: counter("carded.fetch.ok"),
+            fetch_failed: counter("carded.fetch.failed"),
+            verify: abi::define_metric(MetricType::Histogram, "carded.verify_us"),
+            memory: abi::define_metric(MetricType::Gauge, "carded.vm_memory_bytes"),
+            waiting: abi::define_metric(MetricType::Gauge, "carded.waiting"),
+        }
+    }
+
+    pub(super) fn allowed(&self, rule: Option<usize>) {
+        increment(self.rule(rule).and_then(|(allowed, _)| allowed));
+    }
+
+    /// The codes are a fixed set, so that what clients send cannot make metrics.
+    pub(super) fn denied(&mut self, rule: Option<usize>, code: &'static str) {
+        increment(self.rule(rule).and_then(|(_, denied)| denied));
+        let define = || abi::define_metric(MetricType::Counter, &format!("carded.denied.{code}"));
+        increment(*self.denied.entry(code).or_insert_with(define));
+    }
+
+    pub(super) fn fetched(&self, ok: bool) {
+        increment(if ok { self.fetch_ok } else { self.fetch_failed });
+    }
+
+    pub(super) fn verified_in(&self, span: Duration) {
+        record(self.verify, u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn waiting(&self, number: usize) {
+        record(self.waiting, u64::try_from(number).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn memory(&self) {
+        record(self.memory, abi::memory());
+    }
+
+    fn rule(&self, rule: Option<usize>) -> Option<(Option<u32>, Option<u32>)> {
+        rule.and_then(|index| self.rules.get(index)).copied()
+    }
+}
+
+fn increment(metric: Option<u32>) {
+    if let Some(metric) = metric {
+        abi::increment_metric(metric);
+    }
+}
+
+fn record(metric: Option<u32>, value: u64) {
+    if let Some(metric) = metric {
+        abi::record_metric(metric, value);
+    }
+}

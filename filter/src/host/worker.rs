@@ -1,0 +1,235 @@
+//! What one VM works with: the gate, the documents, the fetches and those who wait. It carries out the gate's steps.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use carded_verifier::Documents;
+use proxy_wasm::types::LogLevel;
+
+use super::fetches::Fetches;
+use super::metrics::Metrics;
+use super::waiters::{Phase, Waiter, Waiters};
+use super::{Nanos, abi, log};
+use crate::gate::{Changes, Gate, Reply, Request, Silent, Step, Verdicts};
+
+/// How many waiters are answered in one callback: more than about 300 overflow the host's stack.
+const BATCH: usize = 64;
+/// The most documents that one request may cause to be fetched.
+const MAX_FETCHES: u32 = 8;
+/// Configurations with at most so many documents have them fetched ahead of need.
+const MAX_AHEAD: usize = 64;
+/// The root context's tick where nothing is under way, and while something is.
+const SLOW: Duration = Duration::from_secs(1);
+const FAST: Duration = Duration::from_millis(20);
+
+/// One VM's state.
+pub(super) struct Worker {
+    gate: Gate,
+    known: Documents,
+    verdicts: Verdicts,
+    fetches: Fetches,
+    waiters: Waiters,
+    metrics: Metrics,
+    /// The queue that wakes the root context.
+    queue: Option<u32>,
+    root: u32,
+    tick: Duration,
+    last_refresh: Nanos,
+    debug: bool,
+}
+
+impl Worker {
+    /// A worker for a compiled configuration. Called when the root context is configured.
+    pub(super) fn new(gate: Gate, root: u32, queue: Option<u32>) -> Self {
+        let mut worker = Self {
+            known: Documents::new(gate.limits()),
+            verdicts: Verdicts::new(gate.cached_verdicts()),
+            fetches: Fetches::default(),
+            waiters: Waiters::default(),
+            metrics: Metrics::define(&gate),
+            queue,
+            root,
+            tick: Duration::ZERO,
+            last_refresh: Nanos(0),
+            debug: abi::log_level_is_debug(),
+            gate,
+        };
+        // Calls cannot be made while the proxy is configured: what is fetched ahead of need begins with the first tick.
+        let first = worker.gate.trust().first_fetches();
+        if first.len() <= MAX_AHEAD {
+            for fetch in first {
+                worker.fetches.want(fetch, None);
+            }
+        }
+        worker.set_tick(FAST);
+        worker
+    }
+
+    /// A request arrives. Called in its stream's context. The phase afterwards says what the stream returns.
+    pub(super) fn arrive(&mut self, context: u32, request: Request, phase: &Rc<Cell<Phase>>) {
+        let now = Nanos::now();
+        let waiter =
+            Waiter { request, phase: Rc::clone(phase), deadline: now.after(self.gate.waiting().time), fetches: 0 };
+        self.settle(context, waiter, now, false);
+    }
+
+    /// The stream is gone.
+    pub(super) fn leave(&mut self, context: u32) {
+        if self.waiters.remove(context).is_some() {
+            self.metrics.waiting(self.waiters.len());
+        }
+    }
+
+    /// The queue woke the root context: begin what is wanted, answer those whose document is there.
+    pub(super) fn woken(&mut self) {
+        let now = Nanos::now();
+        self.advance(now);
+        self.answer(now);
+    }
+
+    /// Time passed.
+    pub(super) fn ticked(&mut self) {
+        let now = Nanos::now();
+        if now >= self.last_refresh.after(SLOW) {
+            self.last_refresh = now;
+            for fetch in self.known.due(self.gate.trust(), now.timestamp()) {
+                self.fetches.want(fetch, None);
+            }
+            self.metrics.memory();
+        }
+        self.advance(now);
+        for context in self.waiters.overdue(now, BATCH) {
+            if let Some(waiter) = self.waiters.remove(context)
+                && abi::set_effective_context(context)
+            {
+                self.refuse(&waiter, None, self.gate.waited_in_vain(&waiter.request));
+            }
+        }
+        abi::set_effective_context(self.root);
+        self.answer(now);
+    }
+
+    /// A call was answered.
+    pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize) {
+        let now = Nanos::now();
+        let replied = self.fetches.replied(token, headers, body_size, self.gate.fetching(), &mut self.known, now);
+        let Some((woken, ok)) = replied else { return };
+        self.metrics.fetched(ok);
+        self.waiters.wake(woken);
+        self.advance(now);
+        self.answer(now);
+    }
+
+    fn advance(&mut self, now: Nanos) {
+        let woken = self.fetches.advance(self.gate.fetching(), &mut self.known, now);
+        self.waiters.wake(woken);
+    }
+
+    /// Answers a batch of those whose document is there; the queue brings the next batch.
+    fn answer(&mut self, now: Nanos) {
+        for _ in 0..BATCH {
+            let Some((context, waiter)) = self.waiters.next_ready() else { break };
+            // A stream that is gone has no context any more.
+            if abi::set_effective_context(context) {
+                self.settle(context, waiter, now, true);
+            }
+        }
+        abi::set_effective_context(self.root);
+        self.metrics.waiting(self.waiters.len());
+        if self.waiters.has_ready() {
+            self.wake();
+        }
+        let busy = !self.fetches.is_idle() || self.waiters.len() > 0;
+        self.set_tick(if busy { FAST } else { SLOW });
+    }
+
+    /// Asks the gate, and carries its step out in the effective context.
+    fn settle(&mut self, context: u32, mut waiter: Waiter, now: Nanos, paused: bool) {
+        let decision = self.gate.decide(&waiter.request, &self.known, &mut self.verdicts, now.timestamp(), &mut Silent);
+        if decision.verified > 0 {
+            self.metrics.verified_in(Duration::from_nanos(Nanos::now().0.saturating_sub(now.0)));
+        }
+        match decision.step {
+            Step::Forward(changes) => {
+                if !apply(&changes) {
+                    let reply = crate::gate::Refusal::internal_error("the headers could not be set")
+                        .reply(waiter.request.is_grpc());
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                waiter.phase.set(Phase::Admitted);
+                self.metrics.allowed(decision.rule);
+                self.mark(decision.rule, None);
+                if let Some(issuer) = decision.issuer {
+                    abi::set_property("carded.issuer", self.gate.issuer_name(issuer).as_bytes());
+                }
+                if paused && !abi::continue_request() {
+                    log(LogLevel::Error, "carded: a request that may go on could not be resumed");
+                }
+            }
+            Step::Reply(reply) => self.refuse(&waiter, decision.rule, reply),
+            Step::Need(fetch) => {
+                waiter.fetches = waiter.fetches.saturating_add(1);
+                if waiter.fetches > MAX_FETCHES || waiter.deadline <= now {
+                    let reply = self.gate.waited_in_vain(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                if let Err(waiter) = self.waiters.add(context, waiter, self.gate.waiting()) {
+                    let reply = self.gate.too_many_waiting(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                if self.fetches.want(fetch, Some(context)) {
+                    self.wake();
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, waiter: &Waiter, rule: Option<usize>, reply: Reply) {
+        waiter.phase.set(Phase::Refused);
+        self.metrics.denied(rule, reply.code);
+        self.mark(rule, Some(reply.code));
+        if self.debug {
+            log(LogLevel::Debug, &format!("carded: refused with {} {}", reply.status, reply.code));
+        }
+        let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let details = format!("carded_{}", reply.code);
+        if !abi::send_local_response(reply.status, &headers, &details, reply.body.as_bytes(), reply.grpc_status) {
+            log(LogLevel::Error, "carded: a refusal could not be sent; the request stays paused");
+        }
+    }
+
+    /// Leaves in the filter state what access logs may say.
+    fn mark(&self, rule: Option<usize>, code: Option<&'static str>) {
+        if let Some(name) = rule.and_then(|index| self.gate.rule_names().nth(index)) {
+            abi::set_property("carded.rule", name.as_bytes());
+        }
+        abi::set_property("carded.code", code.unwrap_or("ok").as_bytes());
+    }
+
+    /// Has the root context called soon; the tick stands in where there is no queue.
+    fn wake(&mut self) {
+        if !self.queue.is_some_and(abi::enqueue) {
+            self.set_tick(FAST);
+        }
+    }
+
+    fn set_tick(&mut self, period: Duration) {
+        if self.tick != period {
+            self.tick = period;
+            abi::set_tick_period(period);
+        }
+    }
+}
+
+/// First remove, then set: what a client sent under our names is gone on every path.
+fn apply(changes: &Changes) -> bool {
+    // A header that is not there counts as removed; hosts differ in what they answer then.
+    for name in &changes.remove {
+        abi::remove_request_header(name);
+    }
+    changes.set.iter().all(|(name, value)| abi::set_request_header(name.as_bytes(), value))
+}

@@ -1,0 +1,366 @@
+//! What has been fetched: parsed documents with their age, and failures, so that a provider is asked no more than it needs.
+//!
+//! A document is fresh for the lifetime that its reply asks for, within bounds (RFC 9111 section 4.2). Before that ends it
+//! is [`due`](Documents::due) for a refresh in the background; an expired one serves for a bounded while as long as
+//! refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
+use crate::discovery;
+use crate::fetch::{DocumentKind, Fetch, Slot};
+use crate::jwks::KeySet;
+use crate::time::Timestamp;
+use crate::trust::{IssuerIndex, Limits, Trust};
+use std::collections::BTreeMap;
+use std::fmt;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// A reply to a [`Fetch`], as it came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The HTTP status. Anything but 200 is a failure, redirects too.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    /// `max-age` of `Cache-Control`, where it has one (RFC 9111 section 5.2.2.1).
+    pub max_age: Option<Duration>,
+}
+
+/// Why a document could not be had.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FetchFailure {
+    /// No reply in time.
+    Timeout,
+    /// No connection, or it broke.
+    Unreachable,
+    /// Another status than 200.
+    Status(u16),
+    /// The body is over the limit.
+    TooLarge,
+    /// The body is not the document that was asked for; the text says why, without quoting it.
+    Malformed(String),
+    /// The configuration names no way to the host.
+    HostNotConfigured,
+    /// As many documents are kept as may be.
+    NoRoom,
+}
+
+impl fmt::Display for FetchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no reply in time"),
+            Self::Unreachable => f.write_str("no connection"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::TooLarge => f.write_str("too large"),
+            Self::Malformed(why) => write!(f, "not the document: {why}"),
+            Self::HostNotConfigured => f.write_str("no cluster is configured for the host"),
+            Self::NoRoom => f.write_str("no room for another document"),
+        }
+    }
+}
+
+/// A reply that was not taken. The failure is already noted; the document that was there is still there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DocumentError(FetchFailure);
+
+impl DocumentError {
+    /// Why.
+    pub fn failure(&self) -> &FetchFailure {
+        &self.0
+    }
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for DocumentError {}
+
+/// All documents that are known, within bounds.
+#[derive(Debug)]
+pub struct Documents {
+    limits: Limits,
+    entries: BTreeMap<Slot, Entry>,
+    /// when a fetch for a made-up tenant last failed: one for the issuer, not one for each name
+    unknown_failed: BTreeMap<IssuerIndex, Timestamp>,
+    version: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fetch: Fetch,
+    document: Option<Stored>,
+    failed: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stored {
+    content: Content,
+    fetched: Timestamp,
+    refresh: Timestamp,
+    expires: Timestamp,
+    stale_until: Timestamp,
+    bytes: usize,
+    /// of the reply's body, to tell whether a newer one says anything else
+    digest: [u8; 32],
+}
+
+#[derive(Debug)]
+enum Content {
+    /// the fetch of the key set that it names
+    Discovery(Fetch),
+    Keys(KeySet),
+}
+
+/// What is known of a document.
+pub(crate) enum Found<'a> {
+    Document(&'a Stored),
+    /// It has to be fetched.
+    Need,
+    /// It could not be had a moment ago; ask again after this.
+    Unavailable(Duration),
+}
+
+impl Stored {
+    pub(crate) fn keys(&self) -> Option<&KeySet> {
+        match &self.content {
+            Content::Keys(keys) => Some(keys),
+            Content::Discovery(_) => None,
+        }
+    }
+
+    pub(crate) fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    pub(crate) fn jwks_fetch(&self) -> Option<&Fetch> {
+        match &self.content {
+            Content::Discovery(fetch) => Some(fetch),
+            Content::Keys(_) => None,
+        }
+    }
+}
+
+impl Documents {
+    /// None yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), entries: BTreeMap::new(), unknown_failed: BTreeMap::new(), version: 0 }
+    }
+
+    /// Takes the reply to a fetch, received at `now`. It replaces the document that was there, unless that one is newer.
+    ///
+    /// # Errors
+    /// [`DocumentError`] where the reply is not the document; it counts as a failed fetch.
+    pub fn insert(&mut self, fetch: &Fetch, reply: &Reply, now: Timestamp) -> Result<(), DocumentError> {
+        let taken = self.read(fetch, reply).and_then(|content| self.store(fetch, reply, content, now));
+        taken.map_err(|why| {
+            self.fail(fetch, why.clone(), now);
+            DocumentError(why)
+        })
+    }
+
+    /// Notes that a fetch failed at `now`. The document that was there stays.
+    pub fn fail(&mut self, fetch: &Fetch, why: FetchFailure, now: Timestamp) {
+        let failure = || Entry { fetch: fetch.clone(), document: None, failed: Some(now) };
+        match self.entries.get_mut(fetch.slot()) {
+            Some(entry) if entry.fetch == *fetch => entry.failed = Some(now),
+            // the provider has moved its keys: those of the old address serve no more
+            Some(entry) => {
+                *entry = failure();
+                self.version = self.version.wrapping_add(1);
+            }
+            None if !fetch.is_configured() => {
+                self.unknown_failed.insert(fetch.issuer(), now);
+            }
+            None => {
+                if why != FetchFailure::NoRoom && self.make_room(fetch).is_ok() {
+                    self.entries.insert(fetch.slot().clone(), failure());
+                }
+            }
+        }
+    }
+
+    fn read(&self, fetch: &Fetch, reply: &Reply) -> Result<Content, FetchFailure> {
+        if reply.status != 200 {
+            return Err(FetchFailure::Status(reply.status));
+        }
+        if reply.body.len() > self.limits.document_bytes {
+            return Err(FetchFailure::TooLarge);
+        }
+        match fetch.kind() {
+            DocumentKind::Discovery => {
+                let (depth, policy) = (self.limits.json_depth, self.limits.url_policy);
+                discovery::jwks_uri(&reply.body, fetch.iss(), depth, policy)
+                    .map(|url| Content::Discovery(fetch.jwks_of(url)))
+                    .map_err(FetchFailure::Malformed)
+            }
+            // nothing symmetric is ever taken from the network
+            DocumentKind::Jwks => KeySet::parse(&reply.body, &[])
+                .map(Content::Keys)
+                .map_err(|error| FetchFailure::Malformed(error.to_string())),
+        }
+    }
+
+    fn store(&mut self, fetch: &Fetch, reply: &Reply, content: Content, now: Timestamp) -> Result<(), FetchFailure> {
+        match self.entries.get(fetch.slot()) {
+            None => self.make_room(fetch)?,
+            Some(entry) if entry.fetch == *fetch => {
+                // a reply that was overtaken by a later one
+                if entry.document.as_ref().is_some_and(|document| document.fetched > now) {
+                    return Ok(());
+                }
+            }
+            Some(_) => {}
+        }
+        let bounds = self.limits.lifetime;
+        let lifetime = reply.max_age.unwrap_or(bounds.default).clamp(bounds.min, bounds.max);
+        let expires = now.saturating_add(lifetime);
+        let document = Stored {
+            content,
+            fetched: now,
+            // the last quarter is the margin, so that a few failures can be made up for
+            refresh: now.saturating_add(lifetime.saturating_sub(lifetime / 4)),
+            expires,
+            stale_until: expires.saturating_add(self.limits.stale),
+            bytes: reply.body.len(),
+            digest: Sha256::digest(&reply.body).into(),
+        };
+        let before = self.entries.get(fetch.slot()).and_then(|entry| entry.document.as_ref());
+        if before.is_some_and(|before| before.digest != document.digest) {
+            self.version = self.version.wrapping_add(1);
+        }
+        let entry = Entry { fetch: fetch.clone(), document: Some(document), failed: None };
+        self.entries.insert(fetch.slot().clone(), entry);
+        Ok(())
+    }
+
+    /// Makes room for one more: tenants that no policy names go first, the oldest first. They never push out anything
+    /// that a policy names.
+    fn make_room(&mut self, fetch: &Fetch) -> Result<(), FetchFailure> {
+        if self.entries.len() < self.limits.max_documents {
+            return Ok(());
+        }
+        let new = fetch.slot();
+        let age = |entry: &Entry| entry.document.as_ref().map(|document| document.fetched);
+        let victim = self
+            .entries
+            .iter()
+            .filter(|(slot, _)| slot.issuer != new.issuer || slot.tenant != new.tenant)
+            .filter(|(_, entry)| fetch.is_configured() || !entry.fetch.is_configured())
+            .min_by_key(|(_, entry)| (entry.fetch.is_configured(), age(entry)))
+            .map(|(slot, _)| slot.clone());
+        match victim.and_then(|slot| self.entries.remove(&slot)) {
+            Some(_) => Ok(()),
+            None => Err(FetchFailure::NoRoom),
+        }
+    }
+
+    /// What to fetch in the background now: documents near their end or that failed a cooldown ago, and the key sets that
+    /// discovery documents name. Only what a policy names; tenants met by an open pattern are fetched when they are needed.
+    ///
+    /// The same fetch is named until its reply or failure is put in: the caller knows what it has under way.
+    pub fn due(&self, trust: &Trust, now: Timestamp) -> Vec<Fetch> {
+        let mut fetches = Vec::new();
+        for entry in self.entries.values().filter(|entry| entry.fetch.is_configured()) {
+            if trust.issuer(entry.fetch.issuer()).is_none() {
+                continue;
+            }
+            let jwks = entry.document.as_ref().and_then(Stored::jwks_fetch);
+            if let Some(jwks) = jwks {
+                let known = self.entries.get(jwks.slot()).filter(|known| known.fetch == *jwks);
+                if known.is_none_or(|known| self.is_due(known, now)) {
+                    fetches.push(jwks.clone());
+                }
+            }
+            // a key set that discovery names is looked at with its discovery document
+            let by_discovery = entry.fetch.kind() == DocumentKind::Jwks && self.has_discovery(entry);
+            if !by_discovery && self.is_due(entry, now) {
+                fetches.push(entry.fetch.clone());
+            }
+        }
+        fetches
+    }
+
+    fn has_discovery(&self, entry: &Entry) -> bool {
+        let slot = Slot { kind: DocumentKind::Discovery, ..entry.fetch.slot().clone() };
+        self.entries.contains_key(&slot)
+    }
+
+    fn is_due(&self, entry: &Entry, now: Timestamp) -> bool {
+        let wanted = entry.document.as_ref().is_none_or(|document| document.refresh <= now);
+        wanted && self.cooling(entry.failed, now).is_none()
+    }
+
+    /// Changes whenever a document is replaced by one that says something else, so that what was decided on the old one
+    /// can be forgotten. A document that is only new, or renewed unchanged, takes nothing back.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many documents and failures are kept.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// About how many bytes they take: an estimate from what they were parsed from.
+    pub fn memory(&self) -> usize {
+        const ENTRY: usize = 1024;
+        const KEY: usize = 2048;
+        let document = |document: &Stored| document.bytes + document.keys().map_or(0, |keys| keys.len() * KEY);
+        self.entries.values().map(|entry| ENTRY + entry.document.as_ref().map_or(0, document)).sum()
+    }
+
+    /// What is known of a slot. `id` asks for the document of that fetch only.
+    pub(crate) fn find(&self, slot: &Slot, id: Option<&Fetch>, now: Timestamp) -> Found<'_> {
+        let entry = self.entries.get(slot).filter(|entry| id.is_none_or(|id| entry.fetch == *id));
+        let Some(entry) = entry else { return Found::Need };
+        let cooling = self.cooling(entry.failed, now);
+        match (&entry.document, cooling) {
+            (Some(document), _) if now < document.expires => Found::Document(document),
+            // twice the cooldown, so that a refresh in the background comes before a request has to wait
+            (Some(document), _)
+                if now < document.stale_until && self.failed_within(entry, self.limits.cooldown * 2, now) =>
+            {
+                Found::Document(document)
+            }
+            (_, Some(left)) => Found::Unavailable(left),
+            (_, None) => Found::Need,
+        }
+    }
+
+    /// Whether anything was ever heard of the slot.
+    pub(crate) fn has(&self, slot: &Slot) -> bool {
+        self.entries.contains_key(slot)
+    }
+
+    /// Whether a document may be fetched again because it lacks a `kid`: a cooldown after the last time.
+    pub(crate) fn may_refetch(&self, slot: &Slot, now: Timestamp) -> bool {
+        self.entries.get(slot).is_some_and(|entry| {
+            let fetched = entry.document.as_ref().map(|document| document.fetched);
+            self.cooling(fetched, now).is_none() && self.cooling(entry.failed, now).is_none()
+        })
+    }
+
+    /// How long made-up tenants of an issuer are still refused.
+    pub(crate) fn unknown_tenants_refused(&self, issuer: IssuerIndex, now: Timestamp) -> Option<Duration> {
+        self.cooling(self.unknown_failed.get(&issuer).copied(), now)
+    }
+
+    fn failed_within(&self, entry: &Entry, span: Duration, now: Timestamp) -> bool {
+        entry.failed.is_some_and(|failed| now < failed.saturating_add(span))
+    }
+
+    /// What is left of the cooldown that began at `since`.
+    fn cooling(&self, since: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+        let left = since?.saturating_add(self.limits.cooldown).saturating_since(now);
+        // never longer than the cooldown, also after a clock was set back
+        (!left.is_zero()).then_some(left.min(self.limits.cooldown))
+    }
+}

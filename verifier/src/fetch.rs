@@ -1,0 +1,131 @@
+//! A document that a verdict needs, and where it is. Only this crate builds one, and only for an issuer of the policy.
+use crate::trust::IssuerIndex;
+use crate::url::HttpsUrl;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// What kind of document is fetched.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DocumentKind {
+    /// A provider's metadata (OpenID Connect Discovery 1.0 section 4).
+    Discovery,
+    /// A JWK Set (RFC 7517 section 5).
+    Jwks,
+}
+
+impl DocumentKind {
+    /// A short name, for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discovery => "discovery",
+            Self::Jwks => "jwks",
+        }
+    }
+}
+
+/// One `GET` that would help. Two are equal where [`Fetch::id`] is.
+///
+/// The caller sends no credentials with it, takes a redirect for a failure (as any status but 200) and reads at most
+/// [`crate::Limits::document_bytes`].
+#[derive(Clone)]
+pub struct Fetch {
+    inner: Arc<Inner>,
+    unknown_tenant: bool,
+}
+
+struct Inner {
+    id: String,
+    slot: Slot,
+    issuer_name: String,
+    /// what a discovery document must call itself
+    iss: String,
+    url: HttpsUrl,
+    configured: bool,
+}
+
+/// The place of a document: one of each kind for an issuer and tenant.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Slot {
+    pub(crate) issuer: IssuerIndex,
+    pub(crate) tenant: Option<Box<str>>,
+    pub(crate) kind: DocumentKind,
+}
+
+impl Fetch {
+    /// `configured`: the policy names this issuer (and tenant) itself, rather than by an open pattern.
+    pub(crate) fn new(issuer_name: &str, iss: String, slot: Slot, url: HttpsUrl, configured: bool) -> Self {
+        // `|` is in none of the parts: names are [a-z0-9_-]+, tenants unreserved characters, and no URL has one
+        let id = format!("{}|{issuer_name}|{}|{url}", slot.kind.as_str(), slot.tenant.as_deref().unwrap_or_default());
+        let inner = Inner { id, slot, issuer_name: issuer_name.to_owned(), iss, url, configured };
+        Self { inner: Arc::new(inner), unknown_tenant: false }
+    }
+
+    /// The key set that a discovery document names, for the same issuer and tenant.
+    pub(crate) fn jwks_of(&self, url: HttpsUrl) -> Self {
+        let slot = Slot { kind: DocumentKind::Jwks, ..self.inner.slot.clone() };
+        Self::new(&self.inner.issuer_name, self.inner.iss.clone(), slot, url, self.inner.configured)
+    }
+
+    pub(crate) fn for_unknown_tenant(self) -> Self {
+        Self { unknown_tenant: true, ..self }
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.inner.slot
+    }
+
+    pub(crate) fn iss(&self) -> &str {
+        &self.inner.iss
+    }
+
+    pub(crate) fn is_configured(&self) -> bool {
+        self.inner.configured
+    }
+
+    /// Where the document is.
+    pub fn url(&self) -> &HttpsUrl {
+        &self.inner.url
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> DocumentKind {
+        self.inner.slot.kind
+    }
+
+    /// A text that names this fetch and no other, the same in every process with the same configuration.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The issuer that it is for.
+    pub fn issuer(&self) -> IssuerIndex {
+        self.inner.slot.issuer
+    }
+
+    /// Whether it is for a tenant that no policy names and of which nothing is known yet: anyone can make up such a
+    /// name, so the caller runs at most one such fetch for an issuer at a time.
+    pub fn unknown_tenant(&self) -> bool {
+        self.unknown_tenant
+    }
+}
+
+impl PartialEq for Fetch {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.id == other.inner.id
+    }
+}
+
+impl Eq for Fetch {}
+
+impl Hash for Fetch {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.id.hash(state);
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fetch").field(&self.inner.id).finish()
+    }
+}

@@ -1,0 +1,269 @@
+//! One key, parsed once (JWK: RFC 7517 section 4; RSA, EC and oct members: RFC 7518 section 6; OKP: RFC 8037 section 2).
+use crate::algorithm::{Algorithm, KeyType};
+use crate::base64url;
+use ed25519_dalek::VerifyingKey as Ed25519Key;
+use jsonwebtoken::jwk::{AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
+use p256::ecdsa::VerifyingKey as P256Key;
+use p384::ecdsa::VerifyingKey as P384Key;
+use rsa::pkcs8::EncodePublicKey;
+use rsa::{BoxedUint, RsaPublicKey};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// The largest RSA modulus that is taken: what a check costs grows with its square.
+const RSA_LARGEST_BITS: usize = 8192;
+const RSA_SMALLEST_BITS: usize = 2048;
+
+/// What a signature is checked with: a public key that is valid for its type, or a shared secret.
+///
+/// Everything costly or doubtful about a key (point on the curve, small order, sizes) is settled when it is built.
+#[derive(Clone)]
+pub struct PublicKey {
+    pub(crate) material: Material,
+    /// SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7); empty for a secret
+    spki: Vec<u8>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Material {
+    Rsa(Box<RsaPublicKey>),
+    P256(Box<P256Key>),
+    P384(Box<P384Key>),
+    Ed25519(Box<Ed25519Key>),
+    Secret(Vec<u8>),
+}
+
+/// Why a key is of no use here. A set goes on without it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Its type, curve or algorithm is not supported.
+    Unsupported,
+    /// A member is missing, of a wrong type, or not canonical base64url.
+    Malformed,
+    /// Its values make no valid key: not on the curve, of small order, of a wrong length, a bad modulus or exponent.
+    Invalid,
+    /// It has fewer bits than its algorithm asks for.
+    TooShort,
+    /// Its `use` or `key_ops` is for something else than checking signatures.
+    NotForSignatures,
+    /// Its `alg` does not fit its type.
+    WrongAlgorithm,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsupported => "type, curve or algorithm not supported",
+            Self::Malformed => "a member is missing or malformed",
+            Self::Invalid => "not a valid key",
+            Self::TooShort => "too short for its algorithm",
+            Self::NotForSignatures => "not meant for checking signatures",
+            Self::WrongAlgorithm => "its `alg` does not fit its type",
+        })
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl PublicKey {
+    /// An RSA key from modulus and exponent, big-endian: 2048 to 8192 bits, an odd exponent from 3 to 2³³ - 1.
+    ///
+    /// # Errors
+    /// [`KeyError::TooShort`] or [`KeyError::Invalid`].
+    pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        // Some producers put one zero octet in front (RFC 7518 section 6.3.1.1 says not to); the number is the same.
+        let modulus = strip_zeros(modulus);
+        let exponent = strip_zeros(exponent);
+        if modulus.len() * 8 < RSA_SMALLEST_BITS {
+            return Err(KeyError::TooShort);
+        }
+        if modulus.len() * 8 > RSA_LARGEST_BITS || exponent.len() > 8 {
+            return Err(KeyError::Invalid);
+        }
+        let key = RsaPublicKey::new_with_size_limits(
+            BoxedUint::from_be_slice_vartime(modulus),
+            BoxedUint::from_be_slice_vartime(exponent),
+            RSA_SMALLEST_BITS..=RSA_LARGEST_BITS,
+        )
+        .map_err(|error| match error {
+            rsa::Error::ModulusTooSmall => KeyError::TooShort,
+            _ => KeyError::Invalid,
+        })?;
+        let spki = key.to_public_key_der().map_err(|_| KeyError::Invalid)?.into_vec();
+        Ok(Self { material: Material::Rsa(Box::new(key)), spki })
+    }
+
+    /// A key on a NIST curve from its coordinates, each exactly as long as the field (RFC 7518 section 6.2.1.2).
+    ///
+    /// # Errors
+    /// [`KeyError::Invalid`] for a point off the curve or a wrong length, [`KeyError::Unsupported`] for another type.
+    pub fn ec(key_type: KeyType, x: &[u8], y: &[u8]) -> Result<Self, KeyError> {
+        let (prefix, length) = match key_type {
+            KeyType::P256 => (spki::P256, 32),
+            KeyType::P384 => (spki::P384, 48),
+            _ => return Err(KeyError::Unsupported),
+        };
+        if x.len() != length || y.len() != length {
+            return Err(KeyError::Invalid);
+        }
+        let point = [&[4], x, y].concat();
+        let material = match key_type {
+            KeyType::P256 => Material::P256(Box::new(P256Key::from_sec1_bytes(&point).map_err(|_| KeyError::Invalid)?)),
+            _ => Material::P384(Box::new(P384Key::from_sec1_bytes(&point).map_err(|_| KeyError::Invalid)?)),
+        };
+        Ok(Self { material, spki: [prefix, &point].concat() })
+    }
+
+    /// An Ed25519 key from its 32 bytes (RFC 8032 section 5.1.5): canonical, and not of small order.
+    ///
+    /// # Errors
+    /// [`KeyError::Invalid`].
+    pub fn ed25519(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::Invalid)?;
+        let key = Ed25519Key::from_bytes(bytes).map_err(|_| KeyError::Invalid)?;
+        let canonical = key.to_edwards().compress().as_bytes() == bytes;
+        if key.is_weak() || !canonical {
+            return Err(KeyError::Invalid);
+        }
+        let spki = [spki::ED25519, bytes.as_slice()].concat();
+        Ok(Self { material: Material::Ed25519(Box::new(key)), spki })
+    }
+
+    /// A shared secret of at least 256 bits; the algorithm may ask for more (RFC 7518 section 3.2).
+    ///
+    /// # Errors
+    /// [`KeyError::TooShort`].
+    pub fn secret(bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.len() < 32 {
+            return Err(KeyError::TooShort);
+        }
+        Ok(Self { material: Material::Secret(bytes.to_vec()), spki: Vec::new() })
+    }
+
+    /// Its type.
+    pub fn key_type(&self) -> KeyType {
+        match self.material {
+            Material::Rsa(_) => KeyType::Rsa,
+            Material::P256(_) => KeyType::P256,
+            Material::P384(_) => KeyType::P384,
+            Material::Ed25519(_) => KeyType::Ed25519,
+            Material::Secret(_) => KeyType::Secret,
+        }
+    }
+
+    /// Its size in bits: of the modulus, the field or the secret.
+    pub fn bits(&self) -> usize {
+        use rsa::traits::PublicKeyParts;
+        match &self.material {
+            Material::Rsa(key) => key.n().bits_vartime() as usize,
+            Material::P256(_) | Material::Ed25519(_) => 256,
+            Material::P384(_) => 384,
+            Material::Secret(bytes) => bytes.len() * 8,
+        }
+    }
+
+    /// Whether the algorithm may be used with it: the type it takes, and bits enough.
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
+        self.key_type() == algorithm.key_type() && self.bits() >= algorithm.minimum_bits()
+    }
+
+    /// SubjectPublicKeyInfo in DER, as native crypto takes it (RFC 5280, RFC 5480, RFC 8410). `None` for a secret.
+    pub fn spki_der(&self) -> Option<&[u8]> {
+        (!self.spki.is_empty()).then_some(self.spki.as_slice())
+    }
+
+    /// The key and, where the JWK names it, its one algorithm. Members that are not understood are ignored (RFC 7517
+    /// section 4). Private members are the caller's to refuse: see [`has_private_part`].
+    ///
+    /// # Errors
+    /// [`KeyError`] where the key cannot be used here.
+    pub fn from_jwk(jwk: &Map<String, Value>) -> Result<(Self, Option<Algorithm>), KeyError> {
+        // The types are jsonwebtoken's. They hold the shape only, so sizes, curves and encodings are checked here.
+        let parsed: Jwk = serde_json::from_value(Value::Object(jwk.clone())).map_err(|_| KeyError::Malformed)?;
+        check_purpose(&parsed.common)?;
+        let key = match &parsed.algorithm {
+            AlgorithmParameters::RSA(rsa) => Self::rsa(&decode(&rsa.n)?, &decode(&rsa.e)?),
+            AlgorithmParameters::EllipticCurve(ec) => {
+                let key_type = match ec.curve {
+                    EllipticCurve::P256 => KeyType::P256,
+                    EllipticCurve::P384 => KeyType::P384,
+                    _ => return Err(KeyError::Unsupported),
+                };
+                Self::ec(key_type, &decode(&ec.x)?, &decode(&ec.y)?)
+            }
+            AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+                Self::ed25519(&decode(&okp.x)?)
+            }
+            AlgorithmParameters::OctetKey(oct) => Self::secret(&decode(&oct.value)?),
+            _ => Err(KeyError::Unsupported),
+        }?;
+        let algorithm = match parsed.common.key_algorithm {
+            None => None,
+            Some(named) => Some(
+                jsonwebtoken::Algorithm::try_from(named)
+                    .ok()
+                    .and_then(Algorithm::from_jsonwebtoken)
+                    .ok_or(KeyError::Unsupported)?,
+            ),
+        };
+        match algorithm {
+            Some(algorithm) if algorithm.key_type() != key.key_type() => Err(KeyError::WrongAlgorithm),
+            Some(algorithm) if key.bits() < algorithm.minimum_bits() => Err(KeyError::TooShort),
+            _ => Ok((key, algorithm)),
+        }
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    /// Type and size; never the bytes of a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKey")
+            .field("key_type", &self.key_type())
+            .field("bits", &self.bits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a JWK carries the private part of an asymmetric key (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2,
+/// RFC 9964 section 3), whatever its type.
+pub fn has_private_part(jwk: &Map<String, Value>) -> bool {
+    ["d", "p", "q", "dp", "dq", "qi", "oth", "priv"].iter().any(|member| jwk.contains_key(*member))
+}
+
+/// Whether a JWK is or carries a symmetric key (RFC 7518 section 6.4).
+pub fn is_symmetric(jwk: &Map<String, Value>) -> bool {
+    jwk.contains_key("k") || jwk.get("kty").and_then(Value::as_str) == Some("oct")
+}
+
+/// `use` must be `sig` and `key_ops` have `verify`, where they are there (RFC 7517 sections 4.2 and 4.3).
+fn check_purpose(common: &CommonParameters) -> Result<(), KeyError> {
+    let used = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let verifies = common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    if used && verifies { Ok(()) } else { Err(KeyError::NotForSignatures) }
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, KeyError> {
+    base64url::decode(text).map_err(|_| KeyError::Malformed)
+}
+
+fn strip_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or_default()
+}
+
+/// What stands before the key itself in a SubjectPublicKeyInfo; fixed, as each curve's key has one length.
+mod spki {
+    /// id-ecPublicKey, secp256r1 (RFC 5480 section 2.1.1)
+    pub(super) const P256: &[u8] = &[
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+    /// id-ecPublicKey, secp384r1
+    pub(super) const P384: &[u8] = &[
+        0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
+        0x00, 0x22, 0x03, 0x62, 0x00,
+    ];
+    /// id-Ed25519 (RFC 8410 section 4)
+    pub(super) const ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+}

@@ -1,0 +1,424 @@
+//! Whose word is taken, compiled once from the configuration: issuers found by one look-up, and the limits.
+use crate::algorithm::{Algorithm, KeyType};
+use crate::discovery;
+use crate::fetch::{DocumentKind, Fetch, Slot};
+use crate::issuer::{Issuer, KeySource, is_tenant, origin_of};
+use crate::jwt::bare_type;
+use crate::provider::SignatureProvider;
+use crate::url::UrlPolicy;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A hash map without random state: what is looked up comes from outside, but what is in it from the configuration only,
+/// so nobody can fill it with colliding keys.
+type Lookup<V> = HashMap<String, V, BuildHasherDefault<DefaultHasher>>;
+
+const MOST_SKEW: Duration = Duration::from_secs(300);
+
+/// `typ`s of tokens that are something else, and never an access token (RFC 8725 section 3.11).
+const OTHER_KINDS: [&str; 10] = [
+    "kb+jwt",
+    "dc+sd-jwt",
+    "vc+sd-jwt",
+    "vp+jwt",
+    "dpop+jwt",
+    "logout+jwt",
+    "statuslist+jwt",
+    "oauth-authz-req+jwt",
+    "openid4vci-proof+jwt",
+    "entity-statement+jwt",
+];
+
+/// One issuer of a [`Trust`], by its place in the list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IssuerIndex(u32);
+
+impl IssuerIndex {
+    /// The place, to look up what a caller keeps beside the list.
+    #[must_use]
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How large and how old things may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// The longest token, in bytes.
+    pub token_bytes: usize,
+    /// The largest document, in bytes.
+    pub document_bytes: usize,
+    /// The deepest nesting of JSON in a token or document.
+    pub json_depth: usize,
+    /// What URLs may be fetched.
+    pub url_policy: UrlPolicy,
+    /// How long a document is fresh.
+    pub lifetime: LifetimeBounds,
+    /// How long an expired document serves while it cannot be fetched anew.
+    pub stale: Duration,
+    /// The shortest time between two fetches of one document: after a failure, and for a `kid` that is not known.
+    pub cooldown: Duration,
+    /// How many documents are kept. Those of tenants that no policy names go first.
+    pub max_documents: usize,
+}
+
+/// How long a document is fresh: what its reply says, within bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LifetimeBounds {
+    /// where the reply says nothing
+    pub default: Duration,
+    /// at least
+    pub min: Duration,
+    /// at most
+    pub max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            token_bytes: 16 * 1024,
+            document_bytes: 256 * 1024,
+            json_depth: 32,
+            url_policy: UrlPolicy::default(),
+            lifetime: LifetimeBounds::default(),
+            stale: Duration::from_secs(3600),
+            cooldown: Duration::from_secs(30),
+            max_documents: 16 * 1024,
+        }
+    }
+}
+
+impl Default for LifetimeBounds {
+    fn default() -> Self {
+        Self { default: Duration::from_secs(600), min: Duration::from_secs(60), max: Duration::from_secs(24 * 3600) }
+    }
+}
+
+/// Why a list of issuers is refused. Each names the issuer in the configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The name is not `[a-z0-9_-]+`.
+    Name(String),
+    /// Two issuers have this name.
+    DuplicateName(String),
+    /// Two issuers have the same `issuer`, or patterns that one `iss` could both match.
+    DuplicateIssuer(String, String),
+    /// It has no audience, or an empty one.
+    NoAudience(String),
+    /// It allows no algorithm.
+    NoAlgorithm(String),
+    /// It allows both HS* and public-key algorithms, so that a public key could be taken for a secret.
+    MixedAlgorithms(String),
+    /// It allows HS*, but its keys come from the network: a secret is never published.
+    SecretFromNetwork(String),
+    /// Discovery needs an `issuer` that is a URL.
+    DiscoveryWithoutUrl(String),
+    /// Its inline key set has no usable key.
+    NoKey(String),
+    /// Its inline key set has a key without `alg`, and the algorithms allow several for its type.
+    KeyWithoutAlgorithm(String),
+    /// `tenants` is given for an issuer that is no pattern, is empty, or has a tenant that cannot be one.
+    Tenants(String),
+    /// `clock_skew` is over five minutes.
+    Skew(String),
+    /// `typ` is empty or names another kind of token.
+    Type(String),
+    /// A bound of the limits is out of order or zero.
+    Limits(&'static str),
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "issuer `{name}`: a name is made of a-z, 0-9, `_` and `-`"),
+            Self::DuplicateName(name) => write!(f, "issuer `{name}`: the name is taken"),
+            Self::DuplicateIssuer(a, b) => write!(f, "issuers `{a}` and `{b}` could vouch for the same `iss`"),
+            Self::NoAudience(name) => write!(f, "issuer `{name}`: needs at least one audience"),
+            Self::NoAlgorithm(name) => write!(f, "issuer `{name}`: needs at least one algorithm"),
+            Self::MixedAlgorithms(name) => {
+                write!(f, "issuer `{name}`: HS* algorithms cannot stand beside those of public keys")
+            }
+            Self::SecretFromNetwork(name) => {
+                write!(f, "issuer `{name}`: HS* algorithms need their secret in the configuration")
+            }
+            Self::DiscoveryWithoutUrl(name) => write!(f, "issuer `{name}`: discovery needs a URL as issuer"),
+            Self::NoKey(name) => write!(f, "issuer `{name}`: none of its keys can be used"),
+            Self::KeyWithoutAlgorithm(name) => {
+                write!(f, "issuer `{name}`: a key without `alg` needs exactly one algorithm of its type allowed")
+            }
+            Self::Tenants(name) => {
+                write!(f, "issuer `{name}`: `tenants` lists path segments for an issuer with `{{tenant}}`")
+            }
+            Self::Skew(name) => write!(f, "issuer `{name}`: a clock skew is at most five minutes"),
+            Self::Type(name) => write!(f, "issuer `{name}`: `typ` is empty or names another kind of token"),
+            Self::Limits(which) => write!(f, "limits: {which}"),
+        }
+    }
+}
+
+impl std::error::Error for TrustError {}
+
+/// The issuers that are trusted, ready to be looked up.
+pub struct Trust {
+    issuers: Vec<Compiled>,
+    names: Lookup<IssuerIndex>,
+    exact: Lookup<IssuerIndex>,
+    /// patterns by scheme and authority
+    patterns: Lookup<Vec<IssuerIndex>>,
+    limits: Limits,
+    provider: Arc<dyn SignatureProvider>,
+}
+
+/// An issuer with what is worked out ahead of tokens.
+pub(crate) struct Compiled {
+    pub(crate) issuer: Issuer,
+    pub(crate) index: IssuerIndex,
+    pub(crate) name: Arc<str>,
+    /// `typ`s in lower case, without `application/`
+    pub(crate) types: Option<Vec<String>>,
+    /// the first document; none for inline keys, and for the tenants of a pattern made when one is met
+    pub(crate) first: Option<Fetch>,
+}
+
+impl Compiled {
+    /// The issuer's only algorithm for keys of a type: what a key without `alg` is for.
+    pub(crate) fn sole_algorithm(&self, key_type: KeyType) -> Option<Algorithm> {
+        sole_algorithm(&self.issuer, key_type)
+    }
+
+    /// Whether the policy names the tenant itself. True where there is none.
+    pub(crate) fn names_tenant(&self, tenant: Option<&str>) -> bool {
+        match tenant {
+            None => true,
+            Some(tenant) => self.issuer.tenants.as_ref().is_some_and(|tenants| tenants.contains(tenant)),
+        }
+    }
+
+    /// The discovery fetch of a tenant. `None` where its URL would not be one to fetch, which a tenant cannot bring
+    /// about.
+    pub(crate) fn discovery(&self, tenant: Option<&str>, policy: UrlPolicy) -> Option<Fetch> {
+        let iss = self.issuer.issuer.for_tenant(tenant);
+        let url = discovery::url_of(&iss, policy).ok()?;
+        let slot = self.slot(tenant, DocumentKind::Discovery);
+        Some(Fetch::new(&self.name, iss, slot, url, self.names_tenant(tenant)))
+    }
+
+    pub(crate) fn slot(&self, tenant: Option<&str>, kind: DocumentKind) -> Slot {
+        Slot { issuer: self.index, tenant: tenant.map(Box::from), kind }
+    }
+}
+
+fn sole_algorithm(issuer: &Issuer, key_type: KeyType) -> Option<Algorithm> {
+    let mut of_type = issuer.algorithms.iter().filter(|algorithm| algorithm.key_type() == key_type);
+    match (of_type.next(), of_type.next()) {
+        (Some(algorithm), None) => Some(*algorithm),
+        _ => None,
+    }
+}
+
+impl Trust {
+    /// Compiles the issuers.
+    ///
+    /// # Errors
+    /// [`TrustError`] for the first that is unsafe or ambiguous.
+    pub fn new(issuers: Vec<Issuer>, limits: Limits, provider: Arc<dyn SignatureProvider>) -> Result<Self, TrustError> {
+        check_limits(&limits)?;
+        let mut trust = Self {
+            issuers: Vec::with_capacity(issuers.len()),
+            names: Lookup::default(),
+            exact: Lookup::default(),
+            patterns: Lookup::default(),
+            limits,
+            provider,
+        };
+        for issuer in issuers {
+            trust.add(issuer)?;
+        }
+        Ok(trust)
+    }
+
+    fn add(&mut self, mut issuer: Issuer) -> Result<(), TrustError> {
+        check_issuer(&issuer)?;
+        let name = issuer.name.clone();
+        let index = IssuerIndex(u32::try_from(self.issuers.len()).unwrap_or(u32::MAX));
+        if self.names.insert(name.clone(), index).is_some() {
+            return Err(TrustError::DuplicateName(name));
+        }
+        if issuer.issuer.is_pattern() {
+            let origin = issuer.issuer.origin().to_owned();
+            for other in self.patterns.get(&origin).into_iter().flatten() {
+                if let Some(other) = self.issuer(*other).filter(|o| o.issuer.overlaps(&issuer.issuer)) {
+                    return Err(TrustError::DuplicateIssuer(other.name.clone(), name));
+                }
+            }
+            self.patterns.entry(origin).or_default().push(index);
+        } else if let Some(other) = self.exact.insert(issuer.issuer.as_str().to_owned(), index) {
+            let other = self.issuer(other).map(|other| other.name.clone()).unwrap_or_default();
+            return Err(TrustError::DuplicateIssuer(other, name));
+        }
+        let mut seen = Vec::new();
+        issuer.algorithms.retain(|algorithm| {
+            !seen.contains(algorithm) && {
+                seen.push(*algorithm);
+                true
+            }
+        });
+        let types = issuer.typ.as_ref().map(|types| types.iter().map(|typ| bare_type(typ)).collect());
+        let mut compiled = Compiled { name: Arc::from(issuer.name.as_str()), issuer, index, types, first: None };
+        compiled.first = match &compiled.issuer.keys {
+            KeySource::Inline(_) => None,
+            KeySource::JwksUri(url) => {
+                let iss = compiled.issuer.issuer.as_str().to_owned();
+                let slot = compiled.slot(None, DocumentKind::Jwks);
+                Some(Fetch::new(&compiled.name, iss, slot, url.clone(), true))
+            }
+            KeySource::Discovery if compiled.issuer.issuer.is_pattern() => None,
+            KeySource::Discovery => {
+                Some(compiled.discovery(None, self.limits.url_policy).ok_or(TrustError::DiscoveryWithoutUrl(name))?)
+            }
+        };
+        self.issuers.push(compiled);
+        Ok(())
+    }
+
+    /// The issuer at an index; `None` for an index of another, longer list.
+    pub fn issuer(&self, index: IssuerIndex) -> Option<&Issuer> {
+        self.compiled(index).map(|compiled| &compiled.issuer)
+    }
+
+    /// The issuer of that name in the configuration.
+    pub fn index_of(&self, name: &str) -> Option<IssuerIndex> {
+        self.names.get(name).copied()
+    }
+
+    /// All issuers, in their order.
+    pub fn issuers(&self) -> impl Iterator<Item = (IssuerIndex, &Issuer)> {
+        self.issuers.iter().map(|compiled| (compiled.index, &compiled.issuer))
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What checks the signatures.
+    pub fn provider(&self) -> &dyn SignatureProvider {
+        self.provider.as_ref()
+    }
+
+    /// What can be fetched ahead of need: the first document of every issuer and tenant that the policy names.
+    pub fn first_fetches(&self) -> Vec<Fetch> {
+        let mut fetches = Vec::new();
+        for compiled in &self.issuers {
+            fetches.extend(compiled.first.clone());
+            if compiled.first.is_none() && matches!(compiled.issuer.keys, KeySource::Discovery) {
+                let tenants = compiled.issuer.tenants.iter().flatten();
+                fetches.extend(tenants.filter_map(|tenant| compiled.discovery(Some(tenant), self.limits.url_policy)));
+            }
+        }
+        fetches
+    }
+
+    pub(crate) fn compiled(&self, index: IssuerIndex) -> Option<&Compiled> {
+        self.issuers.get(index.0 as usize)
+    }
+
+    /// The issuer of an `iss`, and its tenant: an exact one by one look-up; a pattern by one more, of its host.
+    pub(crate) fn find<'a>(&self, iss: &'a str) -> Option<(&Compiled, Option<&'a str>)> {
+        if let Some(index) = self.exact.get(iss) {
+            return self.compiled(*index).map(|compiled| (compiled, None));
+        }
+        self.patterns.get(origin_of(iss))?.iter().find_map(|index| {
+            let compiled = self.compiled(*index)?;
+            let tenant = compiled.issuer.issuer.tenant_of(iss)?;
+            let trusted = compiled.issuer.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant));
+            trusted.then_some((compiled, Some(tenant)))
+        })
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust")
+            .field("issuers", &self.issuers.len())
+            .field("provider", &self.provider.name())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_limits(limits: &Limits) -> Result<(), TrustError> {
+    let LifetimeBounds { default, min, max } = limits.lifetime;
+    let checks = [
+        (limits.token_bytes > 0, "token_bytes is zero"),
+        (limits.document_bytes > 0, "document_bytes is zero"),
+        (limits.json_depth > 0, "json_depth is zero"),
+        (limits.json_depth <= crate::json::DEEPEST, "json_depth is over 100"),
+        (limits.max_documents > 1, "max_documents is below 2"),
+        (limits.cooldown >= Duration::from_secs(1), "cooldown is below a second"),
+        (min >= Duration::from_secs(1), "lifetime.min is below a second"),
+        (min <= default && default <= max, "lifetime: min, default and max are out of order"),
+    ];
+    match checks.iter().find(|(holds, _)| !holds) {
+        Some((_, which)) => Err(TrustError::Limits(which)),
+        None => Ok(()),
+    }
+}
+
+fn check_issuer(issuer: &Issuer) -> Result<(), TrustError> {
+    let name = || issuer.name.clone();
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    if issuer.name.is_empty() || !issuer.name.bytes().all(plain) {
+        return Err(TrustError::Name(name()));
+    }
+    if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        return Err(TrustError::NoAudience(name()));
+    }
+    let symmetric = issuer.algorithms.iter().filter(|algorithm| algorithm.is_symmetric()).count();
+    if issuer.algorithms.is_empty() {
+        return Err(TrustError::NoAlgorithm(name()));
+    }
+    if symmetric != 0 && symmetric != issuer.algorithms.len() {
+        return Err(TrustError::MixedAlgorithms(name()));
+    }
+    match &issuer.keys {
+        KeySource::Inline(set) => check_inline(issuer, set)?,
+        _ if symmetric != 0 => return Err(TrustError::SecretFromNetwork(name())),
+        KeySource::Discovery if !issuer.issuer.is_url() => {
+            return Err(TrustError::DiscoveryWithoutUrl(name()));
+        }
+        _ => {}
+    }
+    if let Some(tenants) = &issuer.tenants
+        && (!issuer.issuer.is_pattern() || tenants.is_empty() || !tenants.iter().all(|t| is_tenant(t)))
+    {
+        return Err(TrustError::Tenants(name()));
+    }
+    if issuer.clock_skew > MOST_SKEW {
+        return Err(TrustError::Skew(name()));
+    }
+    if let Some(types) = &issuer.typ {
+        let bad = |typ: &String| typ.is_empty() || OTHER_KINDS.contains(&bare_type(typ).as_str());
+        if types.is_empty() || types.iter().any(bad) {
+            return Err(TrustError::Type(name()));
+        }
+    }
+    Ok(())
+}
+
+fn check_inline(issuer: &Issuer, set: &crate::jwks::KeySet) -> Result<(), TrustError> {
+    if set.is_empty() {
+        return Err(TrustError::NoKey(issuer.name.clone()));
+    }
+    // A secret is no use to an issuer of public keys, and could only be one by mistake.
+    if set.has_secret() != issuer.algorithms.iter().any(|algorithm| algorithm.is_symmetric()) {
+        return Err(TrustError::MixedAlgorithms(issuer.name.clone()));
+    }
+    if set.unnamed().any(|key_type| sole_algorithm(issuer, key_type).is_none()) {
+        return Err(TrustError::KeyWithoutAlgorithm(issuer.name.clone()));
+    }
+    Ok(())
+}

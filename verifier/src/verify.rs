@@ -1,0 +1,350 @@
+//! The verdict: every check in its order, from the start each time (RFC 7519 section 7.2, RFC 9068 section 4, RFC 8725).
+//!
+//! size → parse → issuer → algorithm → key (may need a document) → signature → type → audience → time → claims. Nothing is
+//! fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
+use crate::algorithm::Algorithm;
+use crate::documents::{Documents, Found};
+use crate::evidence::Evidence;
+use crate::fetch::{DocumentKind, Fetch};
+use crate::issuer::{Issuer, KeySource};
+use crate::jwk::PublicKey;
+use crate::jwks::{KeySet, Miss};
+use crate::jwt::{self, Token, bare_type};
+use crate::outcome::{Check, Code, Denied, Outcome, Verified};
+use crate::time::Timestamp;
+use crate::trust::{Compiled, Trust};
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// Why the checks stopped.
+enum Stop {
+    Denied(Code, String, Option<Duration>),
+    Need(Fetch),
+}
+
+impl From<(Code, String)> for Stop {
+    fn from((code, detail): (Code, String)) -> Self {
+        Self::Denied(code, detail, None)
+    }
+}
+
+fn deny<T>(code: Code, detail: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Denied(code, detail.into(), None))
+}
+
+fn unavailable<T>(detail: &str, retry_after: Duration) -> Result<T, Stop> {
+    Err(Stop::Denied(Code::KeysUnavailable, detail.to_owned(), Some(retry_after)))
+}
+
+/// Runs every check on the evidence, at `now`, with what is known.
+///
+/// The same arguments always give the same outcome. After [`Outcome::Need`] the caller fetches, puts the reply or the
+/// failure into its [`Documents`] and calls again with the same evidence.
+pub fn verify(evidence: &Evidence<'_>, trust: &Trust, known: &Documents, now: Timestamp) -> Outcome {
+    let mut steps = Steps { passed: Vec::with_capacity(10), current: Check::Size };
+    match run(evidence, trust, known, now, &mut steps) {
+        Ok(mut verified) => {
+            steps.passed.push(steps.current);
+            verified.passed = steps.passed;
+            Outcome::Verified(verified)
+        }
+        Err(Stop::Need(fetch)) => Outcome::Need(fetch),
+        Err(Stop::Denied(code, detail, retry_after)) => {
+            Outcome::Denied(Denied { code, check: steps.current, detail, retry_after, passed: steps.passed })
+        }
+    }
+}
+
+impl Verified {
+    /// Whether a verdict of before still holds, for callers that remember verdicts: the times are checked again, and the
+    /// key set that was used is still fresh. Beside this the caller forgets all verdicts when
+    /// [`Documents::version`] changes.
+    #[must_use]
+    pub fn still_holds(&self, trust: &Trust, now: Timestamp) -> bool {
+        self.keys_until.is_none_or(|until| now < until)
+            && trust.issuer(self.issuer).is_some_and(|issuer| check_times(issuer, &self.claims, now).is_ok())
+    }
+}
+
+/// The checks that passed, and the one that runs.
+struct Steps {
+    passed: Vec<Check>,
+    current: Check,
+}
+
+impl Steps {
+    fn next(&mut self, check: Check) {
+        self.passed.push(self.current);
+        self.current = check;
+    }
+}
+
+fn run(
+    evidence: &Evidence<'_>,
+    trust: &Trust,
+    known: &Documents,
+    now: Timestamp,
+    steps: &mut Steps,
+) -> Result<Verified, Stop> {
+    let limits = trust.limits();
+    if evidence.token.len() > limits.token_bytes {
+        return deny(Code::TokenTooLarge, format!("over {} bytes", limits.token_bytes));
+    }
+    steps.next(Check::Parse);
+    let token = jwt::parse(evidence.token, limits)?;
+
+    steps.next(Check::Issuer);
+    let (compiled, tenant) = find_issuer(evidence, trust, &token)?;
+    let issuer = &compiled.issuer;
+
+    steps.next(Check::Algorithm);
+    let algorithm = Algorithm::parse(&token.alg).filter(|algorithm| issuer.algorithms.contains(algorithm));
+    let Some(algorithm) = algorithm else {
+        return deny(Code::AlgorithmNotAllowed, "`alg` is not on the issuer's list");
+    };
+
+    steps.next(Check::Key);
+    let (key, keys_until) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
+
+    steps.next(Check::Signature);
+    if trust.provider().verify(algorithm, key, token.message, &token.signature).is_err() {
+        return deny(Code::SignatureInvalid, "the signature does not hold");
+    }
+
+    steps.next(Check::Type);
+    check_type(compiled, &token)?;
+    steps.next(Check::Audience);
+    check_audience(issuer, &token.claims)?;
+    steps.next(Check::Time);
+    let expires = check_times(issuer, &token.claims, now)?;
+    steps.next(Check::Claims);
+    check_claims(issuer, &token.claims)?;
+
+    Ok(Verified {
+        issuer: compiled.index,
+        name: compiled.name.clone(),
+        tenant: tenant.map(str::to_owned),
+        expires,
+        algorithm,
+        kid: token.kid.clone(),
+        provider: trust.provider().name(),
+        keys_until,
+        passed: Vec::new(),
+        claims: token.claims,
+    })
+}
+
+fn find_issuer<'t, 'c>(
+    evidence: &Evidence<'_>,
+    trust: &'t Trust,
+    token: &'c Token<'_>,
+) -> Result<(&'t Compiled, Option<&'c str>), Stop> {
+    let iss = match token.claims.get("iss") {
+        Some(Value::String(iss)) => iss,
+        Some(_) => return deny(Code::ClaimInvalid, "`iss` is no text"),
+        None => return deny(Code::ClaimMissing, "`iss` is missing"),
+    };
+    let found = trust
+        .find(iss)
+        .filter(|(compiled, _)| evidence.accepted.is_none_or(|accepted| accepted.contains(&compiled.index)));
+    match found {
+        Some(found) => Ok(found),
+        None => deny(Code::IssuerUntrusted, "`iss` is not an issuer that is trusted here"),
+    }
+}
+
+/// The key set with the fetch that would renew it; inline keys have none.
+struct Keys<'a> {
+    set: &'a KeySet,
+    fetch: Option<Fetch>,
+    until: Option<Timestamp>,
+}
+
+fn find_key<'a>(
+    trust: &'a Trust,
+    compiled: &'a Compiled,
+    tenant: Option<&str>,
+    token: &Token<'_>,
+    algorithm: Algorithm,
+    known: &'a Documents,
+    now: Timestamp,
+) -> Result<(&'a PublicKey, Option<Timestamp>), Stop> {
+    let keys = find_keys(trust, compiled, tenant, known, now)?;
+    let found = keys.set.find(token.kid.as_deref(), algorithm, |key_type| compiled.sole_algorithm(key_type));
+    match (found, keys.fetch) {
+        (Ok(key), _) => Ok((key, keys.until)),
+        (Err(Miss::NotFound), Some(fetch)) if known.may_refetch(fetch.slot(), now) => Err(Stop::Need(fetch)),
+        (Err(Miss::NotFound), _) if token.kid.is_some() => {
+            deny(Code::KeyNotFound, "the issuer has no key with this `kid`")
+        }
+        (Err(Miss::NotFound), _) => deny(Code::KeyNotFound, "the issuer has no key for this `alg`"),
+        (Err(Miss::Ambiguous), _) => {
+            deny(Code::KeyAmbiguous, "no `kid`, and the issuer has several keys for this `alg`")
+        }
+        (Err(Miss::Mismatch), _) => deny(Code::KeyMismatch, "the key with this `kid` is not for this `alg`"),
+    }
+}
+
+fn find_keys<'a>(
+    trust: &'a Trust,
+    compiled: &'a Compiled,
+    tenant: Option<&str>,
+    known: &'a Documents,
+    now: Timestamp,
+) -> Result<Keys<'a>, Stop> {
+    let jwks = match &compiled.issuer.keys {
+        KeySource::Inline(set) => return Ok(Keys { set, fetch: None, until: None }),
+        KeySource::JwksUri(_) => compiled.first.as_ref(),
+        KeySource::Discovery => discover(trust, compiled, tenant, known, now)?,
+    };
+    let Some(jwks) = jwks else {
+        return unavailable("the issuer's keys have no address", trust.limits().cooldown);
+    };
+    match known.find(jwks.slot(), Some(jwks), now) {
+        Found::Need => Err(Stop::Need(jwks.clone())),
+        Found::Unavailable(left) => unavailable("the issuer's keys could not be fetched", left),
+        Found::Document(document) => match document.keys() {
+            Some(set) => Ok(Keys { set, fetch: Some(jwks.clone()), until: Some(document.expires()) }),
+            None => Err(Stop::Need(jwks.clone())),
+        },
+    }
+}
+
+/// The fetch of the key set that the discovery document of an issuer and tenant names.
+fn discover<'a>(
+    trust: &Trust,
+    compiled: &Compiled,
+    tenant: Option<&str>,
+    known: &'a Documents,
+    now: Timestamp,
+) -> Result<Option<&'a Fetch>, Stop> {
+    let slot = compiled.slot(tenant, DocumentKind::Discovery);
+    let unknown = !compiled.names_tenant(tenant) && !known.has(&slot);
+    if unknown && let Some(left) = known.unknown_tenants_refused(compiled.index, now) {
+        return unavailable("the tenant is not known, and another could not be found a moment ago", left);
+    }
+    match known.find(&slot, None, now) {
+        Found::Document(document) => Ok(document.jwks_fetch()),
+        Found::Unavailable(left) => unavailable("the issuer's metadata could not be fetched", left),
+        Found::Need => {
+            let fetch = match &compiled.first {
+                Some(fetch) => Some(fetch.clone()),
+                None => compiled.discovery(tenant, trust.limits().url_policy),
+            };
+            match fetch {
+                Some(fetch) if unknown => Err(Stop::Need(fetch.for_unknown_tenant())),
+                Some(fetch) => Err(Stop::Need(fetch)),
+                None => deny(Code::IssuerUntrusted, "`iss` makes no address to fetch from"),
+            }
+        }
+    }
+}
+
+/// The kinds of token exclude each other (RFC 8725 sections 3.11 and 3.12): an ID token, a logout token, a key-binding JWT
+/// or a presentation is no access token, whoever signed it.
+fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
+    let accepted = match (&token.typ, &compiled.types) {
+        (None, None) => true,
+        (None, Some(_)) => false,
+        (Some(typ), None) => matches!(bare_type(typ).as_str(), "jwt" | "at+jwt"),
+        (Some(typ), Some(types)) => types.contains(&bare_type(typ)),
+    };
+    if !accepted {
+        return deny(Code::TypeNotAllowed, "`typ` is not that of an access token");
+    }
+    let claims = &token.claims;
+    // claims that only ID tokens have (OpenID Connect Core 1.0 sections 2, 3.1.3.6 and 3.3.2.11)
+    if let Some(name) = ["nonce", "at_hash", "c_hash"].iter().find(|name| claims.contains_key(**name)) {
+        return deny(Code::IdTokenNotAccepted, format!("`{name}` is a claim of ID tokens"));
+    }
+    // OpenID Connect Back-Channel Logout 1.0 section 2.4
+    if let Some(Value::Object(events)) = claims.get("events")
+        && events.contains_key("http://schemas.openid.net/event/backchannel-logout")
+    {
+        return deny(Code::TypeNotAllowed, "a logout token is no access token");
+    }
+    Ok(())
+}
+
+/// `aud`: a text or an array of texts (RFC 7519 section 4.1.3), one of them ours.
+fn check_audience(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Stop> {
+    let audiences: Vec<&str> = match claims.get("aud") {
+        None => return deny(Code::ClaimMissing, "`aud` is missing"),
+        Some(Value::String(aud)) => vec![aud],
+        Some(Value::Array(members)) => match members.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
+            Some(audiences) => audiences,
+            None => return deny(Code::ClaimInvalid, "`aud` has a member that is no text"),
+        },
+        Some(_) => return deny(Code::ClaimInvalid, "`aud` is neither text nor array"),
+    };
+    if audiences.iter().any(|aud| issuer.login_client_ids.iter().any(|client_id| client_id == aud)) {
+        return deny(Code::IdTokenNotAccepted, "`aud` is the client of a login");
+    }
+    if audiences.iter().any(|aud| issuer.audiences.iter().any(|ours| ours == aud)) {
+        Ok(())
+    } else {
+        deny(Code::AudienceMismatch, "`aud` names none of the accepted audiences")
+    }
+}
+
+/// `exp`, `nbf` and `iat` (RFC 7519 sections 4.1.4 to 4.1.6). Answers with `exp`.
+fn check_times(issuer: &Issuer, claims: &Map<String, Value>, now: Timestamp) -> Result<Option<Timestamp>, Stop> {
+    let exp = time(claims, "exp", f64::floor)?;
+    let nbf = time(claims, "nbf", f64::ceil)?;
+    let iat = time(claims, "iat", f64::floor)?;
+    match exp {
+        None if issuer.require_exp => return deny(Code::ClaimMissing, "`exp` is missing"),
+        Some(exp) if exp.saturating_add(issuer.clock_skew) <= now => {
+            let ago = now.saturating_since(exp).as_secs();
+            return deny(Code::TokenExpired, format!("`exp` passed {ago} seconds ago"));
+        }
+        _ => {}
+    }
+    let latest = now.saturating_add(issuer.clock_skew);
+    if nbf.is_some_and(|nbf| nbf > latest) {
+        return deny(Code::TokenNotYetValid, "`nbf` is in the future");
+    }
+    if iat.is_some_and(|iat| iat > latest) {
+        return deny(Code::TokenNotYetValid, "`iat` is in the future");
+    }
+    if let Some(max) = issuer.max_lifetime {
+        let (Some(exp), Some(iat)) = (exp, iat) else {
+            return deny(Code::ClaimMissing, "`iat` and `exp` are needed to know the lifetime");
+        };
+        if exp.saturating_since(iat) > max {
+            return deny(Code::LifetimeTooLong, format!("issued for more than {} seconds", max.as_secs()));
+        }
+    }
+    Ok(exp)
+}
+
+/// A NumericDate (RFC 7519 section 2): a number, rounded so that a token is never valid for longer than it says. What is
+/// out of range is the nearest end of it.
+fn time(claims: &Map<String, Value>, name: &str, round: fn(f64) -> f64) -> Result<Option<Timestamp>, Stop> {
+    let number = match claims.get(name) {
+        None => return Ok(None),
+        Some(Value::Number(number)) => number,
+        Some(_) => return deny(Code::ClaimInvalid, format!("`{name}` is no number")),
+    };
+    let seconds = match (number.as_i64(), number.as_u64(), number.as_f64()) {
+        (Some(seconds), _, _) => seconds,
+        (None, Some(_), _) => i64::MAX,
+        // a cast from a float stops at the ends of the range
+        (None, None, Some(seconds)) => round(seconds) as i64,
+        (None, None, None) => return deny(Code::ClaimInvalid, format!("`{name}` is no number")),
+    };
+    Ok(Some(Timestamp::from_unix(seconds)))
+}
+
+fn check_claims(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Stop> {
+    if claims.get("sub").is_some_and(|sub| !sub.is_string()) {
+        return deny(Code::ClaimInvalid, "`sub` is no text");
+    }
+    match issuer.required_claims.iter().find(|required| !required.holds(claims)) {
+        None => Ok(()),
+        Some(required) => {
+            let state = if required.path.get(claims).is_some() { "not as required" } else { "missing" };
+            deny(Code::ClaimMismatch, format!("`{}` is {state}", required.path))
+        }
+    }
+}

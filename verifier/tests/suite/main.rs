@@ -1,0 +1,11 @@
+//! What the verifier must withstand and what it must take: one module for each subject, in one binary.
+mod claims;
+mod crypto;
+mod documents;
+mod fuzz;
+mod issuers;
+mod keys;
+mod support;
+mod tenants;
+mod tokens;
+mod vectors;
