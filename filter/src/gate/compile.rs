@@ -77,7 +77,7 @@ pub(super) fn limits(config: &Config, errors: &mut Vec<ConfigError>) -> Limits {
     let bytes =
         |configured: Option<super::config::ByteSize>, default: usize, key: &str, errors: &mut Vec<ConfigError>| {
             let bytes = configured.map_or(default, |size| size.bytes());
-            if bytes < 256 || bytes > 4 * 1024 * 1024 {
+            if !(256..=4 * 1024 * 1024).contains(&bytes) {
                 errors.push(Field::top("limits").key(key).error("between 256B and 4MiB"));
             }
             bytes

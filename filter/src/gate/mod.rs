@@ -152,6 +152,12 @@ impl Gate {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
+    /// The name of a rule.
+    #[must_use]
+    pub fn rule_name(&self, rule: usize) -> Option<&str> {
+        self.rules.get(rule).map(|rule| &*rule.name)
+    }
+
     /// The name of an issuer.
     #[must_use]
     pub fn issuer_name(&self, issuer: IssuerIndex) -> &str {

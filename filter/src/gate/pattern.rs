@@ -39,7 +39,11 @@ impl<B> Pattern<B> {
         }
         let mut head = Vec::new();
         let mut tail: Option<Vec<Segment<B>>> = None;
-        for raw in segments(text) {
+        let mut raws = segments(text).peekable();
+        while let Some(raw) = raws.next() {
+            if raw.is_empty() && raws.peek().is_some() {
+                return Err(format!("`{text}` has two slashes in a row and can never match"));
+            }
             if raw == "**" {
                 if tail.is_some() {
                     return Err(format!("`{text}` has more than one **"));

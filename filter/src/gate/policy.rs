@@ -189,10 +189,13 @@ fn bindings_are_unambiguous(
     Ok(pattern)
 }
 
+/// The numbers of one kind and issuer: by the name, then by the tenant.
+type ByName = HashMap<String, Vec<(Tenant, usize)>>;
+
 /// Subjects as numbers.
 #[derive(Debug, Default)]
 struct Subjects {
-    numbers: HashMap<(Kind, IssuerIndex), HashMap<String, Vec<(Tenant, usize)>>>,
+    numbers: HashMap<(Kind, IssuerIndex), ByName>,
     count: usize,
     /// The claim that holds the roles, by issuer.
     roles: Vec<ClaimPath>,

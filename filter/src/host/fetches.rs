@@ -22,6 +22,7 @@ pub(super) struct Fetches {
     calls: HashMap<u32, String>,
     /// When each shared document (or its failure) that this VM took in was fetched.
     seen: HashMap<String, Nanos>,
+    results: Vec<bool>,
 }
 
 struct Pending {
@@ -121,7 +122,7 @@ impl Fetches {
         }
     }
 
-    /// The reply to a call has come, or its failure. Returns who may go on, and whether the document is there.
+    /// The reply to a call has come, or its failure. Returns who may go on.
     pub(super) fn replied(
         &mut self,
         token: u32,
@@ -130,13 +131,15 @@ impl Fetches {
         how: &Fetching,
         known: &mut Documents,
         now: Nanos,
-    ) -> Option<(Vec<u32>, bool)> {
+    ) -> Vec<u32> {
         // A call that was given up is not known any more: its reply is dropped, nothing is entered twice (threat 77).
-        let id = self.calls.remove(&token)?;
-        let reply = read_reply(headers, body_size, how);
-        let before = known.len();
-        let woken = self.finish(&id, reply, known, now);
-        Some((woken, known.len() >= before))
+        let Some(id) = self.calls.remove(&token) else { return Vec::new() };
+        self.finish(&id, read_reply(headers, body_size, how), known, now)
+    }
+
+    /// How the fetches ended since this was asked last, for metrics.
+    pub(super) fn take_results(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.results)
     }
 
     fn finish(&mut self, id: &str, reply: Result<Reply, FetchFailure>, known: &mut Documents, now: Nanos) -> Vec<u32> {
@@ -161,6 +164,7 @@ impl Fetches {
         if slot.is_some() {
             self.seen.insert(id.to_owned(), now);
         }
+        self.results.push(result.is_ok());
         if let Err(why) = &result {
             log(LogLevel::Warn, &format!("carded: {} could not be had: {why}", fetch.url()));
         }

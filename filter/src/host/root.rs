@@ -93,5 +93,5 @@ impl Context for Root {
 /// A name that no other VM has.
 fn queue_name() -> Option<String> {
     let mut bytes = [0_u8; 16];
-    abi::random(&mut bytes).then(|| format!("carded/{}", carded_verifier::base64url::encode(&bytes)))
+    abi::random(&mut bytes).then(|| format!("carded/{}", carded_verifier::base64url::encode(bytes)))
 }

@@ -113,9 +113,7 @@ impl Worker {
     /// A call was answered.
     pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize) {
         let now = Nanos::now();
-        let replied = self.fetches.replied(token, headers, body_size, self.gate.fetching(), &mut self.known, now);
-        let Some((woken, ok)) = replied else { return };
-        self.metrics.fetched(ok);
+        let woken = self.fetches.replied(token, headers, body_size, self.gate.fetching(), &mut self.known, now);
         self.waiters.wake(woken);
         self.advance(now);
         self.answer(now);
@@ -124,6 +122,9 @@ impl Worker {
     fn advance(&mut self, now: Nanos) {
         let woken = self.fetches.advance(self.gate.fetching(), &mut self.known, now);
         self.waiters.wake(woken);
+        for ok in self.fetches.take_results() {
+            self.metrics.fetched(ok);
+        }
     }
 
     /// Answers a batch of those whose document is there; the queue brings the next batch.
@@ -204,7 +205,7 @@ impl Worker {
 
     /// Leaves in the filter state what access logs may say.
     fn mark(&self, rule: Option<usize>, code: Option<&'static str>) {
-        if let Some(name) = rule.and_then(|index| self.gate.rule_names().nth(index)) {
+        if let Some(name) = rule.and_then(|rule| self.gate.rule_name(rule)) {
             abi::set_property("carded.rule", name.as_bytes());
         }
         abi::set_property("carded.code", code.unwrap_or("ok").as_bytes());
