@@ -1,16 +1,18 @@
-//! What has been fetched: parsed documents with their age, and failures, so that a provider is asked no more than it needs.
+//! What has been fetched: parsed documents with their age, and failures, so that a provider is asked no more than it
+//! needs.
 //!
-//! A document is fresh for the lifetime that its reply asks for, within bounds (RFC 9111 section 4.2). Before that ends it
-//! is [`due`](Documents::due) for a refresh in the background; an expired one serves for a bounded while as long as
-//! refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
+//! A document is fresh for the lifetime that its reply asks for, within bounds (RFC 9111 section 4.2). Before that
+//! ends it is [`due`](Documents::due) for a refresh in the background; an expired one serves for a bounded while as
+//! long as refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
 use crate::discovery;
 use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::jwks::KeySet;
+use crate::limits::Limits;
 use crate::time::Timestamp;
-use crate::trust::{IssuerIndex, Limits, Trust};
+use crate::trust::{IssuerIndex, Trust};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// A reply to a [`Fetch`], as it came.
@@ -148,7 +150,8 @@ impl Documents {
         Self { limits: limits.clone(), entries: BTreeMap::new(), unknown_failed: BTreeMap::new(), version: 0 }
     }
 
-    /// Takes the reply to a fetch, received at `now`. It replaces the document that was there, unless that one is newer.
+    /// Takes the reply to a fetch, received at `now`. It replaces the document that was there, unless that one is
+    /// newer.
     ///
     /// # Errors
     /// [`DocumentError`] where the reply is not the document; it counts as a failed fetch.
@@ -170,12 +173,17 @@ impl Documents {
                 *entry = failure();
                 self.version = self.version.wrapping_add(1);
             }
-            None if !fetch.is_configured() => {
+            // anyone can make up a tenant: one note for the issuer, none for the name
+            None if !fetch.is_configured() && fetch.kind() == DocumentKind::Discovery => {
                 self.unknown_failed.insert(fetch.issuer(), now);
             }
             None => {
                 if why != FetchFailure::NoRoom && self.make_room(fetch).is_ok() {
                     self.entries.insert(fetch.slot().clone(), failure());
+                } else {
+                    // without room for a note the tenant is forgotten, and as good as made up
+                    self.entries.remove(&Slot { kind: DocumentKind::Discovery, ..fetch.slot().clone() });
+                    self.unknown_failed.insert(fetch.issuer(), now);
                 }
             }
         }
@@ -256,8 +264,9 @@ impl Documents {
         }
     }
 
-    /// What to fetch in the background now: documents near their end or that failed a cooldown ago, and the key sets that
-    /// discovery documents name. Only what a policy names; tenants met by an open pattern are fetched when they are needed.
+    /// What to fetch in the background now: documents near their end or that failed a cooldown ago, and the key sets
+    /// that discovery documents name. Only what a policy names; tenants met by an open pattern are fetched when they
+    /// are needed.
     ///
     /// The same fetch is named until its reply or failure is put in: the caller knows what it has under way.
     pub fn due(&self, trust: &Trust, now: Timestamp) -> Vec<Fetch> {

@@ -112,8 +112,8 @@ impl fmt::Display for IssuerIdError {
 impl std::error::Error for IssuerIdError {}
 
 impl IssuerId {
-    /// Takes an issuer: a URL without query and fragment, or another string without a scheme of the web (RFC 7519
-    /// section 4.1.1 allows both).
+    /// Takes an issuer: an `https` URL without query and fragment, or a string that is no URL of the web (RFC 7519
+    /// section 4.1.1 allows both), which can only be compared.
     ///
     /// # Errors
     /// [`IssuerIdError`] where nothing safe can be compared or fetched by it.
@@ -122,8 +122,10 @@ impl IssuerId {
             return Err(IssuerIdError::Malformed);
         }
         let placeholder = find_placeholder(text)?;
-        let looks_like_url = text.contains("://");
-        if !looks_like_url {
+        let of_the_web = text
+            .split_once(':')
+            .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"));
+        if !of_the_web {
             if placeholder.is_some() {
                 return Err(IssuerIdError::Placeholder);
             }
@@ -249,6 +251,7 @@ mod tests {
             "accounts.example.com",
             "kubernetes/serviceaccount",
             "urn:example:issuer",
+            "spiffe://example.org",
         ] {
             assert!(IssuerId::parse(good, UrlPolicy::default()).is_ok(), "{good}");
         }
@@ -256,6 +259,12 @@ mod tests {
             "",
             "has space",
             "http://idp.example.com",
+            "HTTPS://idp.example.com",
+            "https:idp.example.com",
+            "https://user@idp.example.com",
+            "https://idp.example.com:8443",
+            "https://10.0.0.1",
+            "spiffe://example.org/{tenant}",
             "https://idp.example.com?x=1",
             "https://idp.example.com#x",
             "https://{tenant}/v2.0",

@@ -1,4 +1,5 @@
-//! One key, parsed once (JWK: RFC 7517 section 4; RSA, EC and oct members: RFC 7518 section 6; OKP: RFC 8037 section 2).
+//! One key, parsed once (JWK: RFC 7517 section 4; RSA, EC and oct members: RFC 7518 section 6; OKP: RFC 8037 section
+//! 2).
 use crate::algorithm::{Algorithm, KeyType};
 use crate::base64url;
 use ed25519_dalek::VerifyingKey as Ed25519Key;
@@ -75,9 +76,7 @@ impl PublicKey {
         // Some producers put one zero octet in front (RFC 7518 section 6.3.1.1 says not to); the number is the same.
         let modulus = strip_zeros(modulus);
         let exponent = strip_zeros(exponent);
-        if modulus.len() * 8 < RSA_SMALLEST_BITS {
-            return Err(KeyError::TooShort);
-        }
+        // before any number is made of them
         if modulus.len() * 8 > RSA_LARGEST_BITS || exponent.len() > 8 {
             return Err(KeyError::Invalid);
         }

@@ -1,12 +1,13 @@
-//! The parts of a compact JWS that holds a JWT, strictly (RFC 7515 sections 3 to 5, RFC 7519 sections 5 and 7.2, RFC 8725).
+//! The parts of a compact JWS that holds a JWT, strictly (RFC 7515 sections 3 to 5, RFC 7519 sections 5 and 7.2, RFC
+//! 8725).
 //!
-//! Of the header only `alg`, `kid` and `typ` are used. `jwk`, `jku`, `x5u`, `x5c` and `x5t` are ignored: providers do send
-//! them, and nothing here ever takes a key or an address from a token. What would change how the token is read (`crit`,
-//! `b64`, `zip`, a nested `cty`, `enc`) is refused.
+//! Of the header only `alg`, `kid` and `typ` are used. `jwk`, `jku`, `x5u`, `x5c` and `x5t` are ignored: providers do
+//! send them, and nothing here ever takes a key or an address from a token. What would change how the token is read
+//! (`crit`, `b64`, `zip`, a nested `cty`, `enc`) is refused.
 use crate::base64url;
 use crate::json;
+use crate::limits::Limits;
 use crate::outcome::Code;
-use crate::trust::Limits;
 use serde_json::{Map, Value};
 
 /// A token whose shape is sound. Nothing in it is true yet.
@@ -73,8 +74,8 @@ fn text(header: &mut Map<String, Value>, name: &str) -> Result<Option<String>, R
 
 /// Whatever asks for another reading of the token than the plain one.
 fn refuse_unusual(header: &Map<String, Value>) -> Result<(), Refusal> {
-    // no extension is understood, so any `crit` is one too many (RFC 7515 section 4.1.11); `b64` comes only with it (RFC
-    // 7797 section 6), and `zip` only in a JWE (RFC 7516 section 4.1.3)
+    // no extension is understood, so any `crit` is one too many (RFC 7515 section 4.1.11); `b64` comes only with it
+    // (RFC 7797 section 6), and `zip` only in a JWE (RFC 7516 section 4.1.3)
     for name in ["crit", "b64", "zip"] {
         if header.contains_key(name) {
             return Err((Code::CriticalHeader, format!("`{name}` in the header is not supported")));

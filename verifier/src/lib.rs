@@ -17,6 +17,17 @@
 //! ```
 //!
 //! Holding a [`Verified`] proves that every check ran: neither it nor a [`Fetch`] can be built outside this crate.
+//!
+//! ```compile_fail,E0451
+//! fn forge(real: carded_verifier::Verified) -> carded_verifier::Verified {
+//!     carded_verifier::Verified { tenant: None, ..real }
+//! }
+//! ```
+//! ```compile_fail,E0624
+//! fn forge(real: carded_verifier::Fetch) -> carded_verifier::Fetch {
+//!     real.jwks_of(real.url().clone())
+//! }
+//! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -35,6 +46,7 @@ pub mod json;
 pub mod jwk;
 pub mod jwks;
 mod jwt;
+pub mod limits;
 pub mod outcome;
 pub mod provider;
 pub mod required_claim;
@@ -53,10 +65,11 @@ pub use fetch::{DocumentKind, Fetch};
 pub use issuer::{Issuer, IssuerId, KeySource};
 pub use jwk::PublicKey;
 pub use jwks::{KeySet, KeySetError};
+pub use limits::{LifetimeBounds, Limits};
 pub use outcome::{Check, Class, Code, Denied, Outcome, Report, Verified};
 pub use provider::{RustCrypto, SignatureError, SignatureProvider};
 pub use required_claim::{ClaimTest, RequiredClaim};
 pub use time::Timestamp;
-pub use trust::{IssuerIndex, LifetimeBounds, Limits, Trust, TrustError};
+pub use trust::{IssuerIndex, Trust, TrustError};
 pub use url::{HttpsUrl, UrlError, UrlPolicy};
 pub use verify::verify;

@@ -1,10 +1,11 @@
 //! Signing compact JWS in two phases (RFC 7515 section 5.1): [`prepare`] gives the bytes to sign and
-//! [`Prepared::finish`] takes the signature, so that a key can stay in WebCrypto or a KMS. [`SigningKey`] signs in process,
-//! for tests, the demo and the wallet; the filter does not carry this module.
+//! [`Prepared::finish`] takes the signature, so that a key can stay in WebCrypto or a KMS. [`SigningKey`] signs in
+//! process, for tests, the demo and the wallet; the filter does not carry this module.
 //!
-//! Nothing draws randomness: keys come from a JWK or from a seed that the caller has drawn, and the one scheme that needs
-//! a salt (RSASSA-PSS) derives it from key and message, as RFC 6979 does for ECDSA.
+//! Nothing draws randomness: keys come from a JWK or from a seed that the caller has drawn, and the one scheme that
+//! needs a salt (RSASSA-PSS) derives it from key and message, as RFC 6979 does for ECDSA.
 mod jsonwebtoken_provider;
+mod stream;
 
 pub use jsonwebtoken_provider::{JSONWEBTOKEN_PROVIDER, install_crypto_provider};
 
@@ -15,13 +16,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::pkcs8::EncodePrivateKey;
 use rsa::pkcs1::EncodeRsaPrivateKey;
-use rsa::rand_core::{TryCryptoRng, TryRng};
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, Pkcs1v15Sign, Pss, RsaPrivateKey};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256, Sha384, Sha512};
-use std::convert::Infallible;
 use std::fmt;
+use stream::Stream;
 
 const RSA_BITS: usize = 2048;
 
@@ -120,8 +120,8 @@ impl SigningKey {
         Ok(Self { algorithm, kid: Some(kid.to_owned()), private: private.ok_or(SignError::Key)? })
     }
 
-    /// A key from a private JWK (RFC 7518 section 6, RFC 8037 section 2). Without `alg` the algorithm is the one that its
-    /// curve implies, and RS256 for RSA.
+    /// A key from a private JWK (RFC 7518 section 6, RFC 8037 section 2). Without `alg` the algorithm is the one that
+    /// its curve implies, and RS256 for RSA.
     ///
     /// # Errors
     /// [`SignError`] where it is not the JWK of a supported private key.
@@ -203,8 +203,8 @@ impl SigningKey {
         }
     }
 
-    /// The JWK to publish: `kty`, the public members, `alg`, `use: sig` and `kid`. For a secret there is nothing to publish;
-    /// its JWK has `k`.
+    /// The JWK to publish: `kty`, the public members, `alg`, `use: sig` and `kid`. For a secret there is nothing to
+    /// publish; its JWK has `k`.
     pub fn public_jwk(&self) -> Value {
         let encode = |bytes: &[u8]| Value::from(base64url::encode(bytes));
         let mut jwk = match &self.private {
@@ -326,7 +326,11 @@ impl SigningKey {
             Private::Rsa(key) => key.to_pkcs1_der().ok().map(|der| EncodingKey::from_rsa_der(der.as_bytes())),
             Private::P256(key) => key.to_pkcs8_der().ok().map(|der| EncodingKey::from_ec_der(der.as_bytes())),
             Private::P384(key) => key.to_pkcs8_der().ok().map(|der| EncodingKey::from_ec_der(der.as_bytes())),
-            Private::Ed25519(key) => key.to_pkcs8_der().ok().map(|der| EncodingKey::from_ed_der(der.as_bytes())),
+            Private::Ed25519(key) => {
+                // without the public key: the form that `jsonwebtoken` knows by its length
+                let pair = ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+                pair.to_pkcs8_der().ok().map(|der| EncodingKey::from_ed_der(der.as_bytes()))
+            }
             Private::Secret(secret) => Some(EncodingKey::from_secret(secret)),
         }
         .ok_or(SignError::Key)
@@ -362,47 +366,3 @@ fn hmac_tag(hash: HashFunction, secret: &[u8], message: &[u8]) -> Option<Vec<u8>
         HashFunction::Sha512 => tag::<Hmac<Sha512>>(secret, message),
     }
 }
-
-/// A stream of bytes from a seed: SHA-256 over seed, purpose and a counter, each hashed by itself first.
-struct Stream {
-    seed: Vec<u8>,
-    counter: u64,
-    rest: Vec<u8>,
-}
-
-impl Stream {
-    fn new(secret: &[u8], purpose: &[u8]) -> Self {
-        let seed = [Sha256::digest(secret), Sha256::digest(purpose)].concat();
-        Self { seed, counter: 0, rest: Vec::new() }
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        while self.rest.len() < length {
-            let block = Sha256::new().chain_update(&self.seed).chain_update(self.counter.to_be_bytes()).finalize();
-            self.rest.extend_from_slice(&block);
-            self.counter += 1;
-        }
-        let later = self.rest.split_off(length);
-        std::mem::replace(&mut self.rest, later)
-    }
-}
-
-impl TryRng for Stream {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.bytes(4).iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.bytes(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        let bytes = self.bytes(target.len());
-        target.copy_from_slice(&bytes);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Stream {}

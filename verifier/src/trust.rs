@@ -4,6 +4,7 @@ use crate::discovery;
 use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::issuer::{Issuer, KeySource, is_tenant, origin_of};
 use crate::jwt::bare_type;
+use crate::limits::Limits;
 use crate::provider::SignatureProvider;
 use crate::url::UrlPolicy;
 use std::collections::HashMap;
@@ -12,8 +13,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A hash map without random state: what is looked up comes from outside, but what is in it from the configuration only,
-/// so nobody can fill it with colliding keys.
+/// A hash map without random state: what is looked up comes from outside, but what is in it from the configuration
+/// only, so nobody can fill it with colliding keys.
 type Lookup<V> = HashMap<String, V, BuildHasherDefault<DefaultHasher>>;
 
 const MOST_SKEW: Duration = Duration::from_secs(300);
@@ -41,59 +42,6 @@ impl IssuerIndex {
     #[must_use]
     pub const fn as_usize(self) -> usize {
         self.0 as usize
-    }
-}
-
-/// How large and how old things may be.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// The longest token, in bytes.
-    pub token_bytes: usize,
-    /// The largest document, in bytes.
-    pub document_bytes: usize,
-    /// The deepest nesting of JSON in a token or document.
-    pub json_depth: usize,
-    /// What URLs may be fetched.
-    pub url_policy: UrlPolicy,
-    /// How long a document is fresh.
-    pub lifetime: LifetimeBounds,
-    /// How long an expired document serves while it cannot be fetched anew.
-    pub stale: Duration,
-    /// The shortest time between two fetches of one document: after a failure, and for a `kid` that is not known.
-    pub cooldown: Duration,
-    /// How many documents are kept. Those of tenants that no policy names go first.
-    pub max_documents: usize,
-}
-
-/// How long a document is fresh: what its reply says, within bounds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LifetimeBounds {
-    /// where the reply says nothing
-    pub default: Duration,
-    /// at least
-    pub min: Duration,
-    /// at most
-    pub max: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            token_bytes: 16 * 1024,
-            document_bytes: 256 * 1024,
-            json_depth: 32,
-            url_policy: UrlPolicy::default(),
-            lifetime: LifetimeBounds::default(),
-            stale: Duration::from_secs(3600),
-            cooldown: Duration::from_secs(30),
-            max_documents: 16 * 1024,
-        }
-    }
-}
-
-impl Default for LifetimeBounds {
-    fn default() -> Self {
-        Self { default: Duration::from_secs(600), min: Duration::from_secs(60), max: Duration::from_secs(24 * 3600) }
     }
 }
 
@@ -226,7 +174,7 @@ impl Trust {
     /// # Errors
     /// [`TrustError`] for the first that is unsafe or ambiguous.
     pub fn new(issuers: Vec<Issuer>, limits: Limits, provider: Arc<dyn SignatureProvider>) -> Result<Self, TrustError> {
-        check_limits(&limits)?;
+        limits.check().map_err(TrustError::Limits)?;
         let mut trust = Self {
             issuers: Vec::with_capacity(issuers.len()),
             names: Lookup::default(),
@@ -242,6 +190,14 @@ impl Trust {
     }
 
     fn add(&mut self, mut issuer: Issuer) -> Result<(), TrustError> {
+        // named twice is named once
+        let mut seen = Vec::new();
+        issuer.algorithms.retain(|algorithm| {
+            !seen.contains(algorithm) && {
+                seen.push(*algorithm);
+                true
+            }
+        });
         check_issuer(&issuer)?;
         let name = issuer.name.clone();
         let index = IssuerIndex(u32::try_from(self.issuers.len()).unwrap_or(u32::MAX));
@@ -260,13 +216,6 @@ impl Trust {
             let other = self.issuer(other).map(|other| other.name.clone()).unwrap_or_default();
             return Err(TrustError::DuplicateIssuer(other, name));
         }
-        let mut seen = Vec::new();
-        issuer.algorithms.retain(|algorithm| {
-            !seen.contains(algorithm) && {
-                seen.push(*algorithm);
-                true
-            }
-        });
         let types = issuer.typ.as_ref().map(|types| types.iter().map(|typ| bare_type(typ)).collect());
         let mut compiled = Compiled { name: Arc::from(issuer.name.as_str()), issuer, index, types, first: None };
         compiled.first = match &compiled.issuer.keys {
@@ -347,24 +296,6 @@ impl fmt::Debug for Trust {
             .field("issuers", &self.issuers.len())
             .field("provider", &self.provider.name())
             .finish_non_exhaustive()
-    }
-}
-
-fn check_limits(limits: &Limits) -> Result<(), TrustError> {
-    let LifetimeBounds { default, min, max } = limits.lifetime;
-    let checks = [
-        (limits.token_bytes > 0, "token_bytes is zero"),
-        (limits.document_bytes > 0, "document_bytes is zero"),
-        (limits.json_depth > 0, "json_depth is zero"),
-        (limits.json_depth <= crate::json::DEEPEST, "json_depth is over 100"),
-        (limits.max_documents > 1, "max_documents is below 2"),
-        (limits.cooldown >= Duration::from_secs(1), "cooldown is below a second"),
-        (min >= Duration::from_secs(1), "lifetime.min is below a second"),
-        (min <= default && default <= max, "lifetime: min, default and max are out of order"),
-    ];
-    match checks.iter().find(|(holds, _)| !holds) {
-        Some((_, which)) => Err(TrustError::Limits(which)),
-        None => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The only URLs that anything is ever fetched from: plain `https` to a named host (RFC 3986, RFC 9110 section 4.2.2).
 //!
-//! No user information, fragment, port, address or dot segment, so that what a person reads in a configuration is where
-//! a request goes (SSRF). For development one policy admits `http` and ports for hosts that end in `.localhost`
+//! No user information, fragment, address or dot segment, and a port only where the policy admits it, so that what a
+//! person reads in a configuration is where a request goes (SSRF). For development one policy admits `http` and ports for hosts that end in `.localhost`
 //! (RFC 6761 section 6.3), and nothing else.
 use iri_string::types::UriAbsoluteStr;
 use std::fmt;
@@ -13,6 +13,9 @@ const LONGEST: usize = 2048;
 pub struct UrlPolicy {
     /// For development: `http` and ports for hosts that end in `.localhost`.
     pub allow_http_localhost: bool,
+    /// A port after the host. For addresses that an operator wrote down, or that lead only to authorities which an
+    /// operator wrote down; never for those that a DID or a wallet names.
+    pub allow_port: bool,
 }
 
 /// An absolute URL that [`HttpsUrl::parse`] took. Its host is in lower case.
@@ -92,7 +95,7 @@ impl HttpsUrl {
         };
         let port = match parts.port() {
             None => String::new(),
-            Some(port) if lenient => format!(":{}", check_port(port)?),
+            Some(port) if lenient || policy.allow_port => format!(":{}", check_port(port)?),
             Some(_) => return Err(UrlError::Port),
         };
         if uri.path_str().split('/').any(is_dot_segment) {
@@ -175,8 +178,8 @@ pub(crate) fn is_dot_segment(segment: &str) -> bool {
 mod tests {
     use super::*;
 
-    const STRICT: UrlPolicy = UrlPolicy { allow_http_localhost: false };
-    const DEVELOPMENT: UrlPolicy = UrlPolicy { allow_http_localhost: true };
+    const STRICT: UrlPolicy = UrlPolicy { allow_http_localhost: false, allow_port: false };
+    const DEVELOPMENT: UrlPolicy = UrlPolicy { allow_http_localhost: true, allow_port: false };
 
     #[test]
     fn parts() {
@@ -189,6 +192,21 @@ mod tests {
         assert_eq!(bare.path_and_query(), "/");
         let local = HttpsUrl::parse("http://idp.localhost:9000/jwks", DEVELOPMENT).unwrap();
         assert_eq!((local.scheme(), local.authority()), ("http", "idp.localhost:9000"));
+    }
+
+    #[test]
+    fn a_port_is_admitted_where_the_policy_says_so() {
+        const PORTS: UrlPolicy = UrlPolicy { allow_http_localhost: false, allow_port: true };
+        let url = HttpsUrl::parse("https://idp.example.com:8443/a", PORTS).unwrap();
+        assert_eq!((url.authority(), url.path_and_query()), ("idp.example.com:8443", "/a"));
+        for bad in [
+            "http://idp.example.com:80/",
+            "https://idp.example.com:0/",
+            "https://idp.example.com:99999/",
+            "http://a.localhost:1/",
+        ] {
+            assert!(HttpsUrl::parse(bad, PORTS).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The verdict: every check in its order, from the start each time (RFC 7519 section 7.2, RFC 9068 section 4, RFC 8725).
+//! The verdict: every check in its order, from the start each time (RFC 7519 section 7.2, RFC 9068 section 4, RFC
+//! 8725).
 //!
-//! size → parse → issuer → algorithm → key (may need a document) → signature → type → audience → time → claims. Nothing is
-//! fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
+//! size → parse → issuer → algorithm → key (may need a document) → signature → type → audience → time → claims.
+//! Nothing is fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
 use crate::algorithm::Algorithm;
 use crate::documents::{Documents, Found};
 use crate::evidence::Evidence;
@@ -56,8 +57,8 @@ pub fn verify(evidence: &Evidence<'_>, trust: &Trust, known: &Documents, now: Ti
 }
 
 impl Verified {
-    /// Whether a verdict of before still holds, for callers that remember verdicts: the times are checked again, and the
-    /// key set that was used is still fresh. Beside this the caller forgets all verdicts when
+    /// Whether a verdict of before still holds, for callers that remember verdicts: the times are checked again, and
+    /// the key set that was used is still fresh. Beside this the caller forgets all verdicts when
     /// [`Documents::version`] changes.
     #[must_use]
     pub fn still_holds(&self, trust: &Trust, now: Timestamp) -> bool {
@@ -240,8 +241,8 @@ fn discover<'a>(
     }
 }
 
-/// The kinds of token exclude each other (RFC 8725 sections 3.11 and 3.12): an ID token, a logout token, a key-binding JWT
-/// or a presentation is no access token, whoever signed it.
+/// The kinds of token exclude each other (RFC 8725 sections 3.11 and 3.12): an ID token, a logout token, a key-binding
+/// JWT or a presentation is no access token, whoever signed it.
 fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
     let accepted = match (&token.typ, &compiled.types) {
         (None, None) => true,
@@ -318,8 +319,8 @@ fn check_times(issuer: &Issuer, claims: &Map<String, Value>, now: Timestamp) -> 
     Ok(exp)
 }
 
-/// A NumericDate (RFC 7519 section 2): a number, rounded so that a token is never valid for longer than it says. What is
-/// out of range is the nearest end of it.
+/// A NumericDate (RFC 7519 section 2): a number, rounded so that a token is never valid for longer than it says. What
+/// is out of range is the nearest end of it.
 fn time(claims: &Map<String, Value>, name: &str, round: fn(f64) -> f64) -> Result<Option<Timestamp>, Stop> {
     let number = match claims.get(name) {
         None => return Ok(None),

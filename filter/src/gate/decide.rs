@@ -12,7 +12,7 @@ use super::place::{Place, PlaceKind, without_cookies, without_parameters};
 use super::policy::{Question, Says};
 use super::reply::{Refusal, Reply};
 use super::request::{Repeated, Request};
-use super::rule::{Asks, Rule, Subject};
+use super::rule::{Asks, Rule, Subject, is_token};
 use super::trace::{Event, Trace};
 use super::verdicts::Verdicts;
 
@@ -102,7 +102,7 @@ impl Gate {
         trace: &mut impl Trace,
         decision: &mut Decision,
     ) -> Result<Changes, Halt> {
-        let method = pseudo(request, ":method")?;
+        let method = method(request)?;
         let raw_path = required(request, ":path")?;
         let authority = match request.single(":authority") {
             Ok(value) => String::from_utf8_lossy(value.unwrap_or_default()).to_ascii_lowercase(),
@@ -306,10 +306,13 @@ impl Gate {
     }
 }
 
-/// A pseudo header that must be there once, as text.
-fn pseudo<'a>(request: &'a Request, name: &'static str) -> Result<&'a str, Refusal> {
-    let value = required(request, name)?;
-    std::str::from_utf8(value).map_err(|_| Refusal::request_malformed(format!("{name} is no text")))
+/// The method: a token (RFC 9110 §9.1), there once.
+fn method(request: &Request) -> Result<&str, Refusal> {
+    let value = required(request, ":method")?;
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|method| is_token(method))
+        .ok_or_else(|| Refusal::request_malformed(":method is no token"))
 }
 
 fn required<'a>(request: &'a Request, name: &'static str) -> Result<&'a [u8], Refusal> {

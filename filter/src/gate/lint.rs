@@ -53,6 +53,15 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             warnings.push(field.error("no rule asks for a token of this issuer"));
         }
     }
+    for (header, claim) in &config.forward.headers {
+        let is_bare = claim.0.first().is_some_and(|first| gate.trust.index_of(first).is_none());
+        if is_bare && claim.0.len() > 1 {
+            warnings.push(Field::top("forward").key("headers").key(header).error(format!(
+                "`{claim}` is taken for a claim inside a claim: no issuer is named `{}`",
+                claim.0.first().map_or("", String::as_str)
+            )));
+        }
+    }
     if !config.policies.is_empty() && !gate.policies.has_deny() && !gate.rules.iter().any(|rule| rule.authorize) {
         warnings
             .push(Field::top("policies").error("no rule says `authorize: true`, so these statements decide nothing"));

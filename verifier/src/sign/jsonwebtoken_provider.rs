@@ -1,6 +1,6 @@
-//! `jsonwebtoken`'s `CryptoProvider` on the same crates, so that its `encode` signs and its `decode` checks with what the
-//! verifier uses. Its own `rust_crypto` feature pins the generation before, which is slower in Wasm and checks Ed25519
-//! less strictly.
+//! `jsonwebtoken`'s `CryptoProvider` on the same crates, so that its `encode` signs and its `decode` checks with what
+//! the verifier uses. Its own `rust_crypto` feature pins the generation before, which is slower in Wasm and checks
+//! Ed25519 less strictly.
 use super::{Private, SigningKey};
 use crate::algorithm::{Algorithm, KeyType};
 use crate::jwk::PublicKey;

@@ -90,7 +90,8 @@ fn threat_21_aud_is_required_and_matched() {
     ] {
         assert_eq!(world.code(sign(&with("aud", bad.clone()))), Code::AudienceMismatch, "{bad}");
     }
-    for bad in [json!(null), json!(1), json!(true), json!({"aud": AUD}), json!([AUD, 1]), json!([[AUD]]), json!([null])] {
+    for bad in [json!(null), json!(1), json!(true), json!({"aud": AUD}), json!([AUD, 1]), json!([[AUD]]), json!([null])]
+    {
         assert_eq!(world.code(sign(&with("aud", bad.clone()))), Code::ClaimInvalid, "{bad}");
     }
     assert_eq!(world.code(sign(&without("aud"))), Code::ClaimMissing);
@@ -271,8 +272,8 @@ fn threat_27_a_token_has_one_spelling() {
 /// (r, s) becomes (r, n - s).
 fn p256_negated(signature: &str) -> String {
     const ORDER: [u8; 32] = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
-        0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     let mut bytes = carded_verifier::base64url::decode(signature).unwrap();
     let mut borrow = 0_i16;

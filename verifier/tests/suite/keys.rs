@@ -82,7 +82,8 @@ fn threat_13_use_and_key_ops_are_respected() {
         }
     }
     // of a wrong type they are not absent
-    for (member, value) in [("use", json!(1)), ("key_ops", json!("verify")), ("key_ops", json!([1])), ("alg", json!(1))] {
+    for (member, value) in [("use", json!(1)), ("key_ops", json!("verify")), ("key_ops", json!([1])), ("alg", json!(1))]
+    {
         assert!(parse(vec![changed("EdDSA", member, value)]).unwrap().is_empty());
     }
     // both must allow it

@@ -149,8 +149,11 @@ fn relaxed_policies_are_reported() {
         c["danger_allow_http_localhost"] = json!(true);
         c["issuers"]["corp"]["require_exp"] = json!(false);
         c["issuers"]["corp"]["from_params"] = json!(["access_token"]);
+        c["forward"] = json!({ "headers": { "x-sub": "crop.sub" } });
     });
-    for path in ["danger_allow_http_localhost", "issuers.corp.require_exp", "issuers.corp.from_params"] {
+    for path in
+        ["danger_allow_http_localhost", "issuers.corp.require_exp", "issuers.corp.from_params", "forward.headers.x-sub"]
+    {
         assert!(found.iter().any(|warning| warning.starts_with(path)), "{path}: {found:?}");
     }
 }

@@ -224,6 +224,8 @@ fn threat_75_odd_requests_are_refused_not_passed() {
     assert_eq!(decide(&[(b":method", b"CONNECT"), (b":path", b"/health")]), 400);
     assert_eq!(decide(&[(b":method", b"GET"), (b":path", b"/health"), (b":path", b"/plain")]), 400);
     assert_eq!(decide(&[(b":method", b"\xff"), (b":path", b"/health")]), 400);
+    assert_eq!(decide(&[(b":method", "ä".as_bytes()), (b":path", b"/health")]), 400);
+    assert_eq!(decide(&[(b":method", b"GET x"), (b":path", b"/health")]), 400);
     assert_eq!(decide(&[(b":method", b"GET"), (b":path", b"/health"), (b"x-user", b"\xff\x80")]), 200);
     assert_eq!(decide(&[(b":method", b"GET"), (b":path", b"/plain"), (b"authorization", b"Bearer \xff")]), 401);
     assert_eq!(decide(&[(b":method", b"GET"), (b":path", b"/plain"), (b"authorization", &[b'a'; 40_000])]), 401);

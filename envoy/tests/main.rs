@@ -1,0 +1,23 @@
+//! Carded in real Envoys: every version of `carded_envoy::fetch::ENVOY_VERSIONS` with the ready configurations, a fake
+//! provider, tokens of foreign libraries, and every attack of THREATS.md that can be tried from the outside.
+//!
+//! What is missing (Envoy, Node, Python, the module) fails the tests where `CI=true`, and skips them with a line otherwise.
+
+mod common;
+
+mod configs;
+mod crash;
+mod demo;
+mod fetching;
+mod flood;
+mod foreign;
+mod forwarding;
+mod headers;
+mod observe;
+mod paths;
+mod refuse;
+mod reload;
+mod rotation;
+mod streams;
+mod tokens;
+mod waiting;

@@ -1,0 +1,63 @@
+//! Finds, compiles and inspects the .wasm under test. Compiling takes seconds, so a test binary does it once.
+
+use std::path::{Path, PathBuf};
+
+use wasmtime::{Config, Engine, Module, OptLevel};
+
+/// A compiled module, cheap to clone.
+#[derive(Clone)]
+pub struct GuestModule {
+    pub(crate) engine: Engine,
+    pub(crate) module: Module,
+}
+
+impl GuestModule {
+    /// Compiles the bytes of a .wasm (or the text of a .wat).
+    ///
+    /// # Errors
+    /// Says why the bytes are no module.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let mut config = Config::new();
+        config.cranelift_opt_level(OptLevel::Speed);
+        let engine = Engine::new(&config).map_err(|error| format!("wasmtime: {error:?}"))?;
+        let module = Module::new(&engine, bytes).map_err(|error| format!("not a usable module: {error:?}"))?;
+        Ok(Self { engine, module })
+    }
+
+    /// Reads and compiles a file.
+    ///
+    /// # Errors
+    /// Names the file and, where it is missing, the command that builds it.
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            format!("{}: {error}. Build the modules first: `cargo xtask build --crash`", path.display())
+        })?;
+        Self::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Every import as `module name`, sorted: what the module can do to its host (threat 81).
+    pub fn imports(&self) -> Vec<String> {
+        let mut imports: Vec<_> =
+            self.module.imports().map(|import| format!("{} {}", import.module(), import.name())).collect();
+        imports.sort();
+        imports
+    }
+}
+
+/// Where the filter under test lies: `CARDED_WASM`, else `target/carded/carded.wasm` of the workspace.
+pub fn filter_path() -> PathBuf {
+    path_of("CARDED_WASM", "carded.wasm")
+}
+
+/// Where the filter that panics on request lies: `CARDED_WASM_CRASH`, else `target/carded/carded-crash.wasm`.
+pub fn crash_filter_path() -> PathBuf {
+    path_of("CARDED_WASM_CRASH", "carded-crash.wasm")
+}
+
+fn path_of(variable: &str, file: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return PathBuf::from(path);
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    workspace.join("target").join("carded").join(file)
+}

@@ -1,0 +1,19 @@
+//! The stories: each drives the built filter (or, under `host`, a small guest) through the wasmtime host and looks at what
+//! became of the requests, never at the order of host calls.
+
+mod algorithms;
+mod configuration;
+mod crash;
+mod evidence;
+mod forwarding;
+mod host;
+mod hostile;
+mod observability;
+mod policies;
+mod provider;
+mod public;
+mod support;
+mod tenants;
+mod tokens;
+mod waiting;
+mod workers;

@@ -1,0 +1,86 @@
+//! `cargo xtask build`: the WebAssembly modules, from cargo's output to where operators and tests look for them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::workspace::{Workspace, human_size, run, write_if_changed};
+
+/// Builds the filter that operators run into `target/carded/carded.wasm`.
+pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
+    run(workspace.cargo().args([
+        "build",
+        "-p",
+        "carded-filter",
+        "--lib",
+        "--profile",
+        "wasm",
+        "--target",
+        "wasm32-wasip1",
+    ]))?;
+    let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_filter.wasm");
+    publish(workspace, &built, "carded.wasm")
+}
+
+/// Builds the filter that panics when a request asks it to, for the crash tests, into `target/carded/carded-crash.wasm`.
+pub(crate) fn build_crash(workspace: &Workspace) -> Result<()> {
+    // A target folder of its own: cargo gives a cdylib the same file name whatever its features are, so that in a shared
+    // folder the module for tests could be taken for the one that operators run.
+    let target = workspace.cargo_target.join("crash");
+    run(workspace
+        .cargo()
+        .args(["build", "-p", "carded-filter", "--lib", "--features", "crash-test", "--release"])
+        .args(["--target", "wasm32-wasip1", "--target-dir"])
+        .arg(&target))?;
+    publish(workspace, &target.join("wasm32-wasip1/release/carded_filter.wasm"), "carded-crash.wasm")
+}
+
+/// Builds the browser's verifier and its page into `target/carded/web/`.
+pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
+    // wasm-bindgen reads which features the module uses from a section that a full strip would take away
+    run(workspace
+        .cargo()
+        .args(["build", "-p", "carded-web", "--lib", "--profile", "wasm", "--target", "wasm32-unknown-unknown"])
+        .args(["--config", "profile.wasm.strip=\"debuginfo\""]))?;
+    let module = workspace.cargo_target.join("wasm32-unknown-unknown/wasm/carded_web.wasm");
+    let out = workspace.carded().join("web");
+    // the library behind the `wasm-bindgen` command, pinned to the same version: no installed tool can be of another one
+    Bindgen::new()
+        .input_path(&module)
+        .web(true)?
+        .typescript(true)
+        .omit_default_module_path(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .out_name("carded")
+        .generate(&out)
+        .context("wasm-bindgen cannot read the module")?;
+    for page in pages(&workspace.root.join("web/pages"))? {
+        let name = page.file_name().context("a page has a name")?;
+        write_if_changed(&out.join(name), &std::fs::read(&page)?)?;
+    }
+    let size = std::fs::metadata(out.join("carded_bg.wasm"))?.len() as usize;
+    println!("target/carded/web/ (module {})", human_size(size));
+    Ok(())
+}
+
+/// The files of the page, in a stable order.
+fn pages(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_file() {
+            pages.push(path);
+        }
+    }
+    pages.sort();
+    Ok(pages)
+}
+
+fn publish(workspace: &Workspace, built: &Path, name: &str) -> Result<()> {
+    let bytes = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
+    write_if_changed(&workspace.carded().join(name), &bytes)?;
+    println!("target/carded/{name} ({})", human_size(bytes.len()));
+    Ok(())
+}
