@@ -62,13 +62,15 @@ impl Envoy {
         let admin_file = directory.join("admin");
         let _ = fs::remove_file(&admin_file);
         let log = fs::File::create(directory.join("envoy.log"))?;
+        // for those who look into a failed test
+        let level = std::env::var("CARDED_ENVOY_LOG").unwrap_or_else(|_| "warning".to_owned());
         let child = Command::new(binary)
             .arg("-c")
             .arg(&file)
             .arg("--admin-address-path")
             .arg(&admin_file)
             .args(["--concurrency", &options.concurrency.to_string()])
-            .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:info,main:info"])
+            .args(["--disable-hot-restart", "--log-level", &level, "--component-log-level", "wasm:info,main:info"])
             // statistics reach the admin interface and access logs the file at once
             .args(["--file-flush-interval-msec", "50"])
             .envs(options.environment.iter().cloned())

@@ -130,7 +130,7 @@ fn every_ready_configuration_keeps_its_promises() -> Result<()> {
         ensure!(plugins.len() == 1, "{name}: {} plugins", plugins.len());
         let plugin = &plugins[0];
         ensure!(plugin["failure_policy"] == "FAIL_RELOAD", "{name}");
-        ensure!(plugin["allow_on_headers_stop_iteration"] == true, "{name}");
+        ensure!(plugin["allow_on_headers_stop_iteration"] == false, "{name}");
         ensure!(plugin["vm_config"]["vm_id"] == "carded", "{name}");
         let hcm = bootstrap.hcm().clone();
         if !name.starts_with("envoy-gateway") {

@@ -4,34 +4,56 @@ use anyhow::{Result, ensure};
 use carded_envoy::client::{Connection, Request, http2};
 use serde_json::json;
 
-use crate::common::{Setup, World, in_each_envoy};
+use crate::common::{Setup, World, eventually, in_each_envoy};
 
-in_each_envoy!(websocket, server_sent_events, grpc);
+in_each_envoy!(websocket, websocket_that_waited, server_sent_events, grpc);
 
-async fn websocket(version: &'static str) -> Result<()> {
-    let world = World::start(version).await?;
-    if std::env::var("WARM").is_ok() { world.alive().await?; world.alive().await?; }
-    let handshake = || {
-        Request::get("/ws")
-            .header("connection", "Upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-    };
-    world.refused("no token", handshake(), 401, "token_missing").await?;
-    world
-        .refused("a bad token", handshake().bearer(&world.token_with(json!({ "exp": 1 }))), 401, "token_expired")
-        .await?;
-    let mut connection = Connection::open(world.edge).await?;
-    connection.write(&handshake().bearer(&world.token()).bytes()).await?;
+fn handshake() -> Request {
+    Request::get("/ws")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+}
+
+/// Reads the 101 and talks.
+async fn talk(connection: &mut Connection) -> Result<()> {
     let head = connection.read_head().await?;
     ensure!(head.status == 101, "{head:?}");
-    eprintln!("101 {head:?}");
     for text in ["hello", "again"] {
         connection.write(text.as_bytes()).await?;
         ensure!(connection.read_some().await? == text.as_bytes(), "no echo");
     }
-    ensure!(world.upstream.hits() == 1, "not once");
+    Ok(())
+}
+
+async fn websocket(version: &'static str) -> Result<()> {
+    let world = Setup { concurrency: 1, ..Default::default() }.start(version).await?;
+    world.alive().await?;
+    world.refused("no token", handshake(), 401, "token_missing").await?;
+    let expired = world.token_with(json!({ "exp": 1 }));
+    world.refused("a bad token", handshake().bearer(&expired), 401, "token_expired").await?;
+    let before = world.upstream.hits();
+    let mut connection = Connection::open(world.edge).await?;
+    connection.write(&handshake().bearer(&world.token()).bytes()).await?;
+    talk(&mut connection).await?;
+    ensure!(world.upstream.hits() == before + 1, "not once");
+    drop(connection);
+    world.alive().await
+}
+
+/// A handshake that comes before the keys waits, and then the stream is a stream.
+async fn websocket_that_waited(version: &'static str) -> Result<()> {
+    let mut config = crate::common::config();
+    config["fetch"]["timeout"] = json!("20s");
+    config["limits"] = json!({ "waiting_time": "20s" });
+    let world = Setup { config, concurrency: 1, held_provider: true, ..Default::default() }.start(version).await?;
+    let mut connection = Connection::open(world.edge).await?;
+    connection.write(&handshake().bearer(&world.token()).bytes()).await?;
+    eventually("it waits", || async { Ok(world.envoy.stat("wasmcustom.carded.waiting").await? == 1) }).await?;
+    ensure!(world.upstream.hits() == 0, "it passed before its verdict");
+    world.idp.release();
+    talk(&mut connection).await?;
     drop(connection);
     world.alive().await
 }

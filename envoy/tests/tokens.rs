@@ -338,7 +338,7 @@ async fn an_issuer_can_ask_for_more(version: &'static str) -> Result<()> {
         "hd": "example.com", "groups": ["x", "staff"], "tier": "silver", "roles": null,
         "realm_access": { "roles": ["clerk"] },
     });
-    let token = |changes: Value| world.token_with(with(more.clone(), changes));
+    let token = |changes: Value| world.key.token(&with(with(alice(), more.clone()), changes));
     world.passes("everything", Request::get("/api/orders").bearer(&token(json!({})))).await?;
     for (what, token, status, code) in [
         ("another domain", token(json!({ "hd": "evil.example" })), 403, "claim_mismatch"),
@@ -347,7 +347,12 @@ async fn an_issuer_can_ask_for_more(version: &'static str) -> Result<()> {
         ("no tier", token(json!({ "tier": null })), 403, "claim_mismatch"),
         ("too long a life", token(json!({ "exp": now() + 7200 })), 401, "lifetime_too_long"),
         ("no iat", token(json!({ "iat": null })), 401, "claim_missing"),
-        ("another type", world.key.token_with(&header(&world, json!({ "typ": "JWT" })), &alice()), 401, "type_not_allowed"),
+        (
+            "another type",
+            world.key.token_with(&header(&world, json!({ "typ": "JWT" })), &alice()),
+            401,
+            "type_not_allowed",
+        ),
     ] {
         world.refused(what, Request::get("/api/orders").bearer(&token), status, code).await?;
     }

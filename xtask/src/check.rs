@@ -66,8 +66,8 @@ pub(crate) fn run_named(workspace: &Workspace, fix: bool, names: &[String]) -> R
 fn lints(workspace: &Workspace) -> Result<()> {
     for arguments in [
         &["--workspace", "--all-targets"][..],
-        &["-p", "carded-filter", "--target", "wasm32-wasip1"],
-        &["-p", "carded-filter", "--target", "wasm32-wasip1", "--features", "crash-test"],
+        &["-p", "carded-filter", "--target", crate::modules::WASI],
+        &["-p", "carded-filter", "--target", crate::modules::WASI, "--features", "crash-test"],
         &["-p", "carded-web", "--target", "wasm32-unknown-unknown"],
     ] {
         run(workspace.cargo().arg("clippy").arg("--quiet").args(arguments).args(["--", "-D", "warnings"]))?;
@@ -77,7 +77,7 @@ fn lints(workspace: &Workspace) -> Result<()> {
 
 /// Whatever compiles to Wasm is Rust alone: a crate that builds C code brings one of these along.
 fn no_native_code(workspace: &Workspace) -> Result<()> {
-    for (package, target) in [("carded-filter", "wasm32-wasip1"), ("carded-web", "wasm32-unknown-unknown")] {
+    for (package, target) in [("carded-filter", crate::modules::WASI), ("carded-web", "wasm32-unknown-unknown")] {
         let tree = read(workspace.cargo().args(["tree", "--package", package, "--target", target]).args([
             "--edges",
             "normal,build",

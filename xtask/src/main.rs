@@ -74,6 +74,8 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Measure, and fail where a limit is passed: what a decision of the policies costs inside the .wasm
+    Bench,
     /// What operators take, in target/dist/: the module with its hash, an OCI image, a bill of materials, the carded binary
     Dist,
 }
@@ -111,6 +113,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             let file = if file.is_absolute() { file } else { std::env::current_dir()?.join(file) };
             anyhow::ensure!(carded_cli::lint_file(&file, &mut std::io::stdout())?, "the configuration has errors");
             Ok(())
+        }
+        Command::Bench => {
+            modules::build_filter(&workspace)?;
+            modules::bench_policies(&workspace)
         }
         Command::Dist => dist::run_all(&workspace),
     }

@@ -7,8 +7,35 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::workspace::{Workspace, human_size, run, write_if_changed};
 
+/// The target of the filter.
+pub(crate) const WASI: &str = "wasm32-wasip1";
+/// The target of the browser's verifier.
+const BROWSER: &str = "wasm32-unknown-unknown";
+
+/// What a decision of the policies costs in the module that operators run; fails where it is over its limit.
+pub(crate) fn bench_policies(workspace: &Workspace) -> Result<()> {
+    run(workspace.cargo().args(["run", "--quiet", "-p", "carded-wasm-host", "--example", "policy_cost"]))
+}
+
+/// Installs the standard library of a target where it is missing. `rust-toolchain.toml` names the targets, but rustup brings
+/// them by itself only with a toolchain that it installs.
+pub(crate) fn ensure_target(workspace: &Workspace, target: &str) -> Result<()> {
+    let output = workspace.command("rustc").args(["--print", "target-libdir", "--target", target]).output();
+    let there = output.is_ok_and(|output| {
+        let path = String::from_utf8_lossy(&output.stdout);
+        output.status.success() && Path::new(path.trim()).is_dir()
+    });
+    if there {
+        return Ok(());
+    }
+    println!("installing the target {target} with rustup");
+    run(workspace.command("rustup").args(["target", "add", target]))
+        .with_context(|| format!("the target {target} is missing: install it with `rustup target add {target}`"))
+}
+
 /// Builds the filter that operators run into `target/carded/carded.wasm`.
 pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
+    ensure_target(workspace, WASI)?;
     run(workspace.cargo().args([
         "build",
         "-p",
@@ -25,6 +52,7 @@ pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
 
 /// Builds the filter that panics when a request asks it to, for the crash tests, into `target/carded/carded-crash.wasm`.
 pub(crate) fn build_crash(workspace: &Workspace) -> Result<()> {
+    ensure_target(workspace, WASI)?;
     // A target folder of its own: cargo gives a cdylib the same file name whatever its features are, so that in a shared
     // folder the module for tests could be taken for the one that operators run.
     let target = workspace.cargo_target.join("crash");
@@ -38,6 +66,7 @@ pub(crate) fn build_crash(workspace: &Workspace) -> Result<()> {
 
 /// Builds the browser's verifier and its page into `target/carded/web/`.
 pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
+    ensure_target(workspace, BROWSER)?;
     // wasm-bindgen reads which features the module uses from a section that a full strip would take away
     run(workspace
         .cargo()

@@ -13,7 +13,7 @@ const NOT_OURS: [&str; 4] = ["target", "node_modules", ".git", "docs"];
 const HELD: &str = "   held by: ";
 const WIDTH: usize = 120;
 
-/// Checks `THREATS.md` against the tests in the tree; with `fix`, adds the tests that are named after a threat.
+/// Checks `THREATS.md` against the tests in the tree; with `fix`, lists those that are named after a threat.
 pub(crate) fn check(workspace: &Workspace, fix: bool) -> Result<()> {
     let file = workspace.root.join("THREATS.md");
     let text = std::fs::read_to_string(&file).context("THREATS.md")?;
@@ -22,7 +22,7 @@ pub(crate) fn check(workspace: &Workspace, fix: bool) -> Result<()> {
     let complete = complete(&text, &tests);
     if complete != text {
         if !fix {
-            bail!("THREATS.md lacks tests that are named after a threat: cargo xtask check --fix adds them");
+            bail!("THREATS.md does not list the tests that are named after a threat: cargo xtask check --fix does");
         }
         std::fs::write(&file, &complete)?;
         println!("THREATS.md was completed");
@@ -108,7 +108,8 @@ fn parse(text: &str) -> Result<Vec<Threat>> {
     Ok(threats)
 }
 
-/// The text with every test that is named `threat_NN_…` below its line, sorted, beside those that stand there already.
+/// The text with exactly the tests that are named `threat_NN_…` below their lines, sorted, beside those of other names that
+/// stand there already. A line that so loses its last test is then refused by [`parse`].
 fn complete(text: &str, tests: &HashSet<String>) -> String {
     let mut of: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for name in tests {
@@ -122,7 +123,10 @@ fn complete(text: &str, tests: &HashSet<String>) -> String {
     for (kind, line) in kinds(text) {
         match kind {
             Kind::Number(number) => current = number,
-            Kind::Tests => of.entry(current).or_default().extend(quoted(line)),
+            Kind::Tests => {
+                let by_hand = quoted(line).filter(|name| !name.starts_with("threat_"));
+                of.entry(current).or_default().extend(by_hand);
+            }
             Kind::Open | Kind::Other => {}
         }
     }
@@ -136,7 +140,7 @@ fn complete(text: &str, tests: &HashSet<String>) -> String {
         }
         match kind {
             Kind::Tests => continue,
-            Kind::Number(number) => owed = of.get(&number),
+            Kind::Number(number) => owed = of.get(&number).filter(|names| !names.is_empty()),
             Kind::Open | Kind::Other => {}
         }
         completed.push_str(line);
@@ -242,10 +246,11 @@ mod tests {
     #[test]
     fn tests_that_are_named_after_a_threat_are_added() {
         let names = ["threat_01_b", "threat_01_a", "threat_02_c", "other"].map(str::to_owned).into_iter().collect();
-        let text = "Intro.\n\n1. One,\n   that goes on.\n   held by: `z_z`\n   open: more\n2. Two.\n\n## More\n3. Three.\n   open: all\n";
+        let text = "Intro.\n\n1. One,\n   that goes on.\n   held by: `threat_01_renamed`, `z_z`\n   open: more\n2. Two.\n\n## More\n3. Three.\n   open: all\n";
         let done = "Intro.\n\n1. One,\n   that goes on.\n   held by: `threat_01_a`, `threat_01_b`, `z_z`\n   open: more\n2. Two.\n   held by: `threat_02_c`\n\n## More\n3. Three.\n   open: all\n";
         assert_eq!(complete(text, &names), done);
         assert_eq!(complete(done, &names), done, "completing is stable");
+        assert_eq!(complete("4. Four.\n   held by: `threat_04_gone`\n", &names), "4. Four.\n");
         let many: HashSet<String> = (0..9).map(|n| format!("threat_03_a_rather_long_name_of_a_test_{n}")).collect();
         let long = complete("3. Three.\n", &many);
         assert!(long.lines().all(|line| line.len() <= WIDTH) && long.lines().count() > 3, "{long}");

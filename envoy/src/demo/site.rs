@@ -92,7 +92,7 @@ fn page(path: &str, data: &Value, told: &Map<String, Value>, saw_token: bool) ->
     if told.is_empty() {
         rows.push_str("<tr><td colspan=2>nothing: you are a stranger to me");
     }
-    let token = if saw_token { "I saw a token." } else { "I saw no token: Carded keeps it." };
+    let token = if saw_token { "A token reached me." } else { "No token reached me: Carded keeps them." };
     format!(
         r#"<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>A site behind Carded</title>

@@ -332,7 +332,7 @@ fn places(configured: &IssuerConfig, field: &Field, errors: &mut Vec<ConfigError
     let (headers, cookies, params) = (&configured.from_headers, &configured.from_cookies, &configured.from_params);
     let mut places = Vec::new();
     if headers.is_none() && cookies.is_none() && params.is_none() {
-        places.push(PlaceKind::Header { name: "authorization".into(), prefix: "bearer ".to_owned() });
+        places.push(PlaceKind::Header { name: "authorization".into(), prefix: "Bearer ".to_owned() });
     }
     for (index, FromHeader { name, value_prefix }) in headers.iter().flatten().enumerate() {
         let field = field.key("from_headers").at(index);
@@ -342,10 +342,7 @@ fn places(configured: &IssuerConfig, field: &Field, errors: &mut Vec<ConfigError
         if !value_prefix.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             errors.push(field.key("value_prefix").error("visible ASCII only"));
         }
-        places.push(PlaceKind::Header {
-            name: name.to_ascii_lowercase().into(),
-            prefix: value_prefix.to_ascii_lowercase(),
-        });
+        places.push(PlaceKind::Header { name: name.to_ascii_lowercase().into(), prefix: value_prefix.clone() });
     }
     for (index, name) in cookies.iter().flatten().enumerate() {
         if !is_token(name) {

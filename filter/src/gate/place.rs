@@ -17,7 +17,7 @@ pub(super) struct Place {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PlaceKind {
-    /// A header by its lower-case name, and what stands before the token in lower case.
+    /// A header by its lower-case name, and what stands before the token, which is compared without case.
     Header { name: Rc<str>, prefix: String },
     /// A cookie by its name.
     Cookie(String),
@@ -43,11 +43,21 @@ impl PlaceKind {
         }
     }
 
+    /// Whether both read the same place, so that a token there is one token.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name, prefix }, Self::Header { name: other, prefix: others }) => {
+                name == other && prefix.eq_ignore_ascii_case(others)
+            }
+            _ => self == other,
+        }
+    }
+
     /// What operators call it, for denial texts.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Header { name, prefix } if prefix.is_empty() => format!("the header {name}"),
-            Self::Header { name, prefix } => format!("the header {name} after \"{prefix}\""),
+            Self::Header { name, prefix } => format!("the header {name} after `{}`", prefix.trim_end()),
             Self::Cookie(name) => format!("the cookie {name}"),
             Self::Parameter(name) => format!("the query parameter {name}"),
         }
@@ -137,7 +147,7 @@ mod tests {
             ("cookie", "x=1; t=d;t=\"e\""),
             ("cookie", "tt=f; t=g"),
         ]);
-        let bearer = PlaceKind::Header { name: "authorization".into(), prefix: "bearer ".into() };
+        let bearer = PlaceKind::Header { name: "authorization".into(), prefix: "Bearer ".into() };
         assert_eq!(tokens(&bearer, &request, None), ["a", "b", ""]);
         assert_eq!(tokens(&PlaceKind::Cookie("t".into()), &request, None), ["d", "e", "g"]);
         assert_eq!(tokens(&PlaceKind::Parameter("t".into()), &request, Some("t=h&u=t&t&tt=1&t=i")), ["h", "", "i"]);

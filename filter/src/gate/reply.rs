@@ -89,7 +89,7 @@ impl Refusal {
         Self {
             code: denied.code().as_str(),
             status,
-            title: denied.code().description(),
+            title: denied.code().description().trim_end_matches('.'),
             detail: denied.detail().to_owned(),
             retry_after,
         }

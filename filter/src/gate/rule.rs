@@ -149,7 +149,7 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for issuer in issuers {
         for kind in sources.get(issuer.as_usize()).into_iter().flatten() {
-            match places.iter_mut().find(|place| place.kind == *kind) {
+            match places.iter_mut().find(|place| place.kind.is_same(kind)) {
                 Some(place) => place.issuers.push(issuer),
                 None => places.push(Place { kind: kind.clone(), issuers: vec![issuer] }),
             }

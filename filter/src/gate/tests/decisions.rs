@@ -267,3 +267,14 @@ fn threat_79_nothing_is_fetched_for_issuers_that_the_rule_does_not_name() {
     ));
     assert_eq!(ask(&gate, "GET", "/plain/x", &[("authorization", &auth)]), Refused(401, "issuer_untrusted"));
 }
+
+#[test]
+fn prefixes_that_differ_in_case_only_are_one_place() {
+    let mut other = issuer("other");
+    other["from_headers"] = json!([{ "name": "Authorization", "value_prefix": "bearer " }]);
+    let gate = corp_gate(json!({ "issuers": { "corp": issuer("corp"), "other": other } }));
+    for name in ["corp", "other"] {
+        let auth = bearer(&token(name, json!({})));
+        assert!(matches!(ask(&gate, "GET", "/either", &[("authorization", &auth)]), Forwarded { .. }), "{name}");
+    }
+}
