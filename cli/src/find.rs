@@ -163,13 +163,12 @@ fn around(plugin: &Node, vm: &Node) -> Vec<Remark> {
             "fail_open lets every request pass when the filter fails: use failure_policy: FAIL_RELOAD",
         );
     }
-    if !either(plugin, "allow_on_headers_stop_iteration", "allowOnHeadersStopIteration")
-        .is_some_and(|node| is(node, "true"))
-    {
+    let stop_iteration = either(plugin, "allow_on_headers_stop_iteration", "allowOnHeadersStopIteration");
+    if let Some(setting) = stop_iteration.filter(|node| is(node, "true")) {
         say(
-            plugin.line,
+            setting.line,
             false,
-            "allow_on_headers_stop_iteration is not set to true: endpoints that read a body need it",
+            "allow_on_headers_stop_iteration: true makes Envoys before 1.40 lose pieces of an upload that waits for keys",
         );
     }
     remarks

@@ -45,7 +45,7 @@ static_resources:
         config:
           name: carded
           failure_policy: FAIL_RELOAD
-          allow_on_headers_stop_iteration: true
+          allow_on_headers_stop_iteration: false
           vm_config: {{ vm_id: own, code: {{ local: {{ filename: /x.wasm }} }} }}
           configuration:
 {configuration}"
@@ -142,9 +142,9 @@ fn unsafe_plugin_settings_are_errors() {
 fn settings_that_are_missing_are_warnings() {
     let good = envoy_struct(BARE);
     one(
-        &good.replace("          allow_on_headers_stop_iteration: true\n", ""),
-        "8: warning: allow_on_headers_stop",
-        "",
+        &good.replace("stop_iteration: false", "stop_iteration: true"),
+        "10: warning: allow_on_headers_stop_iteration: true",
+        "lose",
     );
     one(&good.replace("          failure_policy: FAIL_RELOAD\n", ""), "8: warning: without failure_policy", "");
 }

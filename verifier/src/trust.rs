@@ -155,6 +155,14 @@ impl Compiled {
         Some(Fetch::new(&self.name, iss, slot, url, self.names_tenant(tenant)))
     }
 
+    /// The same, made ahead where there is no tenant.
+    pub(crate) fn discovery_fetch(&self, tenant: Option<&str>, trust: &Trust) -> Option<Fetch> {
+        match &self.first {
+            Some(fetch) => Some(fetch.clone()),
+            None => self.discovery(tenant, trust.limits().url_policy),
+        }
+    }
+
     pub(crate) fn slot(&self, tenant: Option<&str>, kind: DocumentKind) -> Slot {
         Slot { issuer: self.index, tenant: tenant.map(Box::from), kind }
     }

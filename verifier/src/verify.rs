@@ -201,8 +201,14 @@ fn find_keys<'a>(
     let Some(jwks) = jwks else {
         return unavailable("the issuer's keys have no address", trust.limits().cooldown);
     };
+    let discovery = compiled.slot(tenant, DocumentKind::Discovery);
     match known.find(jwks.slot(), Some(jwks), now) {
         Found::Need => Err(Stop::Need(jwks.clone())),
+        // the provider may have moved its keys, or put right what it said about them
+        Found::Unavailable(_) if known.may_refetch(&discovery, now) => match compiled.discovery_fetch(tenant, trust) {
+            Some(fetch) => Err(Stop::Need(fetch)),
+            None => unavailable("the issuer's keys have no address", trust.limits().cooldown),
+        },
         Found::Unavailable(left) => unavailable("the issuer's keys could not be fetched", left),
         Found::Document(document) => match document.keys() {
             Some(set) => Ok(Keys { set, fetch: Some(jwks.clone()), until: Some(document.expires()) }),
@@ -227,17 +233,11 @@ fn discover<'a>(
     match known.find(&slot, None, now) {
         Found::Document(document) => Ok(document.jwks_fetch()),
         Found::Unavailable(left) => unavailable("the issuer's metadata could not be fetched", left),
-        Found::Need => {
-            let fetch = match &compiled.first {
-                Some(fetch) => Some(fetch.clone()),
-                None => compiled.discovery(tenant, trust.limits().url_policy),
-            };
-            match fetch {
-                Some(fetch) if unknown => Err(Stop::Need(fetch.for_unknown_tenant())),
-                Some(fetch) => Err(Stop::Need(fetch)),
-                None => deny(Code::IssuerUntrusted, "`iss` makes no address to fetch from"),
-            }
-        }
+        Found::Need => match compiled.discovery_fetch(tenant, trust) {
+            Some(fetch) if unknown => Err(Stop::Need(fetch.for_unknown_tenant())),
+            Some(fetch) => Err(Stop::Need(fetch)),
+            None => deny(Code::IssuerUntrusted, "`iss` makes no address to fetch from"),
+        },
     }
 }
 

@@ -58,28 +58,32 @@ impl<B> Pattern<B> {
     }
 
     /// Whether the segments match; `bound` says whether a decoded segment equals what a `{…}` is bound to.
-    pub(super) fn matches(&self, path: &[&str], mut bound: impl FnMut(&B, &str) -> bool) -> bool {
-        let Some((start, rest)) = path.split_at_checked(self.head.len()) else { return false };
-        let end = match &self.tail {
-            None if rest.is_empty() => &[][..],
-            None => return false,
-            Some(tail) => match rest.len().checked_sub(tail.len()).and_then(|skip| rest.get(skip..)) {
-                Some(end) => end,
-                None => return false,
-            },
-        };
-        let tail = self.tail.as_deref().unwrap_or_default();
-        let mut pairs = self.head.iter().zip(start).chain(tail.iter().zip(end));
-        pairs.all(|(segment, text)| segment.matches(text, &mut bound))
+    pub(super) fn matches(&self, path: &[&str], bound: impl FnMut(&B, &str) -> bool) -> bool {
+        self.matches_behind(0, path, bound)
     }
 
-    /// The literal that the first segment must be, where there is one. Policies are looked up by it.
-    #[must_use]
-    pub(super) fn first_literal(&self) -> Option<&str> {
-        match self.head.first() {
-            Some(Segment::Literal(text)) => Some(text),
+    /// The same where the first so many segments, literals all of them, are known to match.
+    pub(super) fn matches_behind(&self, known: usize, path: &[&str], mut bound: impl FnMut(&B, &str) -> bool) -> bool {
+        let Some((start, rest)) = path.split_at_checked(self.head.len()) else { return false };
+        let mut all = |pattern: &[Segment<B>], path: &[&str]| {
+            pattern.iter().zip(path).all(|(segment, text)| segment.matches(text, &mut bound))
+        };
+        let ends = match &self.tail {
+            None => rest.is_empty(),
+            Some(tail) => match rest.len().checked_sub(tail.len()).and_then(|skip| rest.get(skip..)) {
+                Some(end) => all(tail, end),
+                None => false,
+            },
+        };
+        ends && all(self.head.get(known..).unwrap_or_default(), start.get(known..).unwrap_or_default())
+    }
+
+    /// The literals that the path must begin with. Policies are looked up by them.
+    pub(super) fn literal_head(&self) -> impl Iterator<Item = &str> {
+        self.head.iter().map_while(|segment| match segment {
+            Segment::Literal(text) => Some(text.as_str()),
             _ => None,
-        }
+        })
     }
 
     /// What the `{…}` segments are bound to.

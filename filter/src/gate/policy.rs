@@ -1,11 +1,11 @@
 //! Who may do what: `isAuthorized(subject, action, resource)` over statements of effect, subjects, actions, resources.
 //!
 //! Deny wins, on every rule; silence denies where a rule says `authorize: true`. Compiled at configuration: subjects are
-//! numbers, and statements are found by the first segment of their resources, so that a decision looks at few of them.
-
-use std::collections::HashMap;
+//! numbers, and statements are found by the literal segments that their resources begin with, so that a decision looks at
+//! few of them.
 
 use carded_verifier::{ClaimPath, IssuerIndex, Trust, Verified};
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::config::{ConfigError, Effect, Field, Name, PolicyConfig};
@@ -16,10 +16,10 @@ use super::pattern::Pattern;
 #[derive(Debug, Default)]
 pub(super) struct Policies {
     statements: Vec<Statement>,
-    /// Statement and resource, by the first segment of the resource where that is a literal.
-    by_first_segment: HashMap<String, Vec<(usize, usize)>>,
-    /// Those whose first segment is no literal.
-    elsewhere: Vec<(usize, usize)>,
+    /// Statement and resource, by the literal segments that the resource begins with, each with a `/` before it.
+    by_head: FxHashMap<String, Vec<(usize, usize)>>,
+    /// The most literal segments that a resource begins with.
+    longest_head: usize,
     subjects: Subjects,
     has_deny: bool,
 }
@@ -67,10 +67,14 @@ impl Policies {
             policies.has_deny |= policy.effect == Effect::Deny;
             let number = policies.statements.len();
             for (place, resource) in statement.resources.iter().enumerate() {
-                match resource.first_literal() {
-                    Some(first) => policies.by_first_segment.entry(first.to_owned()).or_default().push((number, place)),
-                    None => policies.elsewhere.push((number, place)),
+                let mut head = String::new();
+                let mut length = 0_usize;
+                for literal in resource.literal_head() {
+                    push_segment(&mut head, literal);
+                    length = length.saturating_add(1);
                 }
+                policies.longest_head = policies.longest_head.max(length);
+                policies.by_head.entry(head).or_default().push((number, place));
             }
             policies.statements.push(statement);
         }
@@ -141,33 +145,50 @@ impl Policies {
     /// action only, so that a mapping never widens what is allowed.
     pub(super) fn ask(&self, question: &Question<'_>, facts: &Facts<'_>) -> Says<'_> {
         let caller = self.subjects.of(facts);
-        let first = question.segments.first().copied().unwrap_or_default();
-        let near = self.by_first_segment.get(first).map(Vec::as_slice).unwrap_or_default();
         let mut says = Says::Nothing;
-        for &(number, place) in near.iter().chain(&self.elsewhere) {
-            let Some(statement) = self.statements.get(number) else { continue };
-            let deny = statement.effect == Effect::Deny;
-            if !deny && says != Says::Nothing {
-                continue;
+        let mut head = String::with_capacity(64);
+        // The heads of the path, from none of its segments to all that could lead anywhere.
+        for length in 0..=self.longest_head.min(question.segments.len()) {
+            if let Some(segment) = length.checked_sub(1).and_then(|last| question.segments.get(last)) {
+                push_segment(&mut head, segment);
             }
-            let action = |name: &str| statement.actions.as_ref().is_none_or(|list| list.iter().any(|one| one == name));
-            if !(action(question.action) || deny && action(question.method)) {
-                continue;
-            }
-            if !statement.subjects.as_ref().is_none_or(|list| list.iter().any(|&subject| caller.has(subject))) {
-                continue;
-            }
-            let matches = statement.resources.get(place).is_some_and(|resource| {
-                resource.matches(question.segments, |claim, segment| claim.equals(facts, segment))
-            });
-            if matches {
-                if deny {
-                    return Says::Deny(&statement.name);
+            for &(number, place) in self.by_head.get(&head).map(Vec::as_slice).unwrap_or_default() {
+                let Some(statement) = self.statements.get(number) else { continue };
+                let deny = statement.effect == Effect::Deny;
+                // One allow is enough; a deny could still follow.
+                if (deny || says == Says::Nothing) && statement.speaks_of(place, length, question, &caller, facts) {
+                    if deny {
+                        return Says::Deny(&statement.name);
+                    }
+                    says = Says::Allow(&statement.name);
                 }
-                says = Says::Allow(&statement.name);
             }
         }
         says
+    }
+}
+
+fn push_segment(head: &mut String, segment: &str) {
+    head.push('/');
+    head.push_str(segment);
+}
+
+impl Statement {
+    /// Whether the statement, with one of its resources, is about this caller and question. The cheapest test first.
+    fn speaks_of(
+        &self,
+        resource: usize,
+        head: usize,
+        question: &Question<'_>,
+        caller: &Caller,
+        facts: &Facts<'_>,
+    ) -> bool {
+        let action = |name: &str| self.actions.as_ref().is_none_or(|list| list.iter().any(|one| one == name));
+        self.subjects.as_ref().is_none_or(|list| list.iter().any(|&subject| caller.has(subject)))
+            && self.resources.get(resource).is_some_and(|resource| {
+                resource.matches_behind(head, question.segments, |claim, segment| claim.equals(facts, segment))
+            })
+            && (action(question.action) || self.effect == Effect::Deny && action(question.method))
     }
 }
 
@@ -189,25 +210,29 @@ fn bindings_are_unambiguous(
     Ok(pattern)
 }
 
-/// The numbers of one kind and issuer: by the name, then by the tenant.
-type ByName = HashMap<String, Vec<(Tenant, usize)>>;
+/// The numbers of one kind and issuer: by the name, then by the tenant. What is in the table comes from the configuration
+/// alone, so nobody can fill it with colliding names, and a fast hash serves.
+type ByName = FxHashMap<String, Vec<(Tenant, usize)>>;
 
 /// Subjects as numbers.
 #[derive(Debug, Default)]
 struct Subjects {
-    numbers: HashMap<(Kind, IssuerIndex), ByName>,
+    /// By the issuer's place, then by the kind.
+    numbers: Vec<[ByName; KINDS]>,
     count: usize,
     /// The claim that holds the roles, by issuer.
     roles: Vec<ClaimPath>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sub,
     Role,
     Client,
     Scope,
 }
+
+const KINDS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tenant {
@@ -272,8 +297,15 @@ impl Subject {
 
 impl Subjects {
     fn number(&mut self, subject: Subject) -> usize {
-        let values = self.numbers.entry((subject.kind, subject.issuer)).or_default();
-        let tenants = values.entry(subject.value).or_default();
+        let issuer = subject.issuer.as_usize();
+        if self.numbers.len() <= issuer {
+            self.numbers.resize_with(issuer.saturating_add(1), Default::default);
+        }
+        // Both are there: the list was just made long enough, and there is a place for each kind.
+        let Some(names) = self.numbers.get_mut(issuer).and_then(|kinds| kinds.get_mut(subject.kind as usize)) else {
+            return self.count;
+        };
+        let tenants = names.entry(subject.value).or_default();
         if let Some((_, number)) = tenants.iter().find(|(tenant, _)| *tenant == subject.tenant) {
             return *number;
         }
@@ -316,7 +348,10 @@ impl Subjects {
     }
 
     fn add<'v>(&self, kind: Kind, verified: &Verified, values: impl IntoIterator<Item = &'v str>, caller: &mut Caller) {
-        let Some(known) = self.numbers.get(&(kind, verified.issuer_index())) else { return };
+        let kinds = self.numbers.get(verified.issuer_index().as_usize());
+        let Some(known) = kinds.and_then(|kinds| kinds.get(kind as usize)).filter(|known| !known.is_empty()) else {
+            return;
+        };
         for (tenant, number) in values.into_iter().filter_map(|value| known.get(value)).flatten() {
             let admitted = match tenant {
                 Tenant::Any => true,
@@ -329,18 +364,24 @@ impl Subjects {
     }
 }
 
-/// A set of subjects' numbers.
+/// A set of subjects' numbers, as bits.
 #[derive(Debug, Default)]
-struct Caller(Vec<usize>);
+struct Caller(Vec<u64>);
 
 impl Caller {
+    const BITS: usize = 64;
+
     fn add(&mut self, number: usize) {
-        if let Err(at) = self.0.binary_search(&number) {
-            self.0.insert(at, number);
+        let word = number / Self::BITS;
+        if word >= self.0.len() {
+            self.0.resize(word.saturating_add(1), 0);
+        }
+        if let Some(bits) = self.0.get_mut(word) {
+            *bits |= 1 << (number % Self::BITS);
         }
     }
 
     fn has(&self, number: usize) -> bool {
-        self.0.binary_search(&number).is_ok()
+        self.0.get(number / Self::BITS).is_some_and(|bits| bits & (1 << (number % Self::BITS)) != 0)
     }
 }

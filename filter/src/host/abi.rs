@@ -245,10 +245,10 @@ pub(super) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     (status == OK).then_some(metric)
 }
 
-/// Adds to a counter.
-pub(super) fn increment_metric(metric: u32) {
+/// Adds to a counter or a gauge.
+pub(super) fn increment_metric(metric: u32, by: i64) {
     // SAFETY: numbers only.
-    unsafe { proxy_increment_metric(metric, 1) };
+    unsafe { proxy_increment_metric(metric, by) };
 }
 
 /// Sets a gauge, or adds a value to a histogram.

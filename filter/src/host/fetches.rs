@@ -1,7 +1,8 @@
 //! The documents that are being fetched, and who waits for each. The root context owns every call: one that a stream
 //! dispatched would die with it, and everyone who waits for it would hang.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
 use carded_verifier::{Documents, Fetch, FetchFailure, Reply};
@@ -14,14 +15,19 @@ use crate::gate::{Fetching, Request};
 /// How long a lease or a call outlives the call's own timeout before it is taken for lost.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How many documents are looked at in one turn for news from other VMs.
+const MAX_ADOPTED: usize = 256;
+
 /// The fetches of one VM.
 #[derive(Default)]
 pub(super) struct Fetches {
     pending: HashMap<String, Pending>,
     /// The document that each running call is for.
     calls: HashMap<u32, String>,
-    /// When each shared document (or its failure) that this VM took in was fetched.
-    seen: HashMap<String, Nanos>,
+    /// Each shared document that this VM took in (or its failure), and when it was fetched.
+    seen: BTreeMap<String, (Fetch, Nanos)>,
+    /// Up to where `adopt` looked.
+    adopted: String,
     results: Vec<bool>,
 }
 
@@ -93,15 +99,15 @@ impl Fetches {
         let Some(pending) = self.pending.get_mut(id) else { return Vec::new() };
         let fetch = pending.fetch.clone();
         if let Some(slot) = Slot::of(&fetch) {
-            let seen = self.seen.get(id).copied().unwrap_or(Nanos(0));
+            let seen = self.seen.get(id).map_or(Nanos(0), |(_, seen)| *seen);
             match slot.look(seen, now, how.timeout.saturating_add(GRACE)) {
                 Found::Document(fetched, reply) => {
-                    self.seen.insert(id.to_owned(), fetched);
+                    self.seen.insert(id.to_owned(), (fetch.clone(), fetched));
                     let _ = known.insert(&fetch, &reply, fetched.timestamp());
                     return self.take_waiters(id);
                 }
                 Found::Failure(failed) => {
-                    self.seen.insert(id.to_owned(), failed);
+                    self.seen.insert(id.to_owned(), (fetch.clone(), failed));
                     known.fail(&fetch, FetchFailure::Unreachable, failed.timestamp());
                     return self.take_waiters(id);
                 }
@@ -137,6 +143,23 @@ impl Fetches {
         self.finish(&id, read_reply(headers, body_size, how), known, now)
     }
 
+    /// Takes in what other VMs fetched since: a key that its provider withdrew is withdrawn in every worker soon after the
+    /// first learns of it. Looks at a bounded number of documents each time, in turn.
+    pub(super) fn adopt(&mut self, known: &mut Documents) {
+        let from = (Bound::Excluded(std::mem::take(&mut self.adopted)), Bound::Unbounded);
+        let turn: Vec<_> =
+            self.seen.range(from).take(MAX_ADOPTED).map(|(id, seen)| (id.clone(), seen.clone())).collect();
+        if turn.len() == MAX_ADOPTED {
+            self.adopted = turn.last().map(|(id, _)| id.clone()).unwrap_or_default();
+        }
+        for (id, (fetch, seen)) in turn {
+            if let Some((fetched, reply)) = Slot::of(&fetch).and_then(|slot| slot.newer(seen)) {
+                let _ = known.insert(&fetch, &reply, fetched.timestamp());
+                self.seen.insert(id, (fetch, fetched));
+            }
+        }
+    }
+
     /// How the fetches ended since this was asked last, for metrics.
     pub(super) fn take_results(&mut self) -> Vec<bool> {
         std::mem::take(&mut self.results)
@@ -162,7 +185,7 @@ impl Fetches {
             _ => {}
         }
         if slot.is_some() {
-            self.seen.insert(id.to_owned(), now);
+            self.seen.insert(id.to_owned(), (fetch.clone(), now));
         }
         self.results.push(result.is_ok());
         if let Err(why) = &result {

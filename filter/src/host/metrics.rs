@@ -17,6 +17,8 @@ pub(super) struct Metrics {
     verify: Option<u32>,
     memory: Option<u32>,
     waiting: Option<u32>,
+    /// How many waiters of this VM the gauge, which all VMs share, counts now.
+    counted: usize,
 }
 
 impl Metrics {
@@ -33,6 +35,7 @@ impl Metrics {
             verify: abi::define_metric(MetricType::Histogram, "carded.verify_us"),
             memory: abi::define_metric(MetricType::Gauge, "carded.vm_memory_bytes"),
             waiting: abi::define_metric(MetricType::Gauge, "carded.waiting"),
+            counted: 0,
         }
     }
 
@@ -55,10 +58,17 @@ impl Metrics {
         record(self.verify, u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn waiting(&self, number: usize) {
-        record(self.waiting, u64::try_from(number).unwrap_or(u64::MAX));
+    /// All workers count into one gauge, so each adds only what changed.
+    pub(super) fn waiting(&mut self, number: usize) {
+        let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let change = signed(number).saturating_sub(signed(self.counted));
+        if let Some(metric) = self.waiting.filter(|_| change != 0) {
+            abi::increment_metric(metric, change);
+        }
+        self.counted = number;
     }
 
+    /// The memory of one worker: the one that reported last.
     pub(super) fn memory(&self) {
         record(self.memory, abi::memory());
     }
@@ -70,7 +80,7 @@ impl Metrics {
 
 fn increment(metric: Option<u32>) {
     if let Some(metric) = metric {
-        abi::increment_metric(metric);
+        abi::increment_metric(metric, 1);
     }
 }
 

@@ -69,6 +69,13 @@ impl Slot {
         if abi::set_shared_data(&self.head, &ours.encode(), cas) { Found::Ours } else { Found::Leased }
     }
 
+    /// The document that lies here, where it is newer than what was seen.
+    pub(super) fn newer(&self, seen: Nanos) -> Option<(Nanos, Reply)> {
+        let (bytes, _) = abi::shared_data(&self.head)?;
+        let head = Head::decode(&bytes)?;
+        if head.fetched > seen.0 { self.read_body() } else { None }
+    }
+
     /// Lays a document down for the others, and gives the lease back.
     pub(super) fn publish(&self, reply: &Reply, now: Nanos) {
         let max_age = reply.max_age.map_or(-1, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));

@@ -93,6 +93,7 @@ impl Worker {
         let now = Nanos::now();
         if now >= self.last_refresh.after(SLOW) {
             self.last_refresh = now;
+            self.fetches.adopt(&mut self.known);
             for fetch in self.known.due(self.gate.trust(), now.timestamp()) {
                 self.fetches.want(fetch, None);
             }
@@ -182,6 +183,7 @@ impl Worker {
                     self.refuse(&waiter, decision.rule, reply);
                     return;
                 }
+                self.metrics.waiting(self.waiters.len());
                 if self.fetches.want(fetch, Some(context)) {
                     self.wake();
                 }

@@ -107,6 +107,22 @@ fn threat_77_a_bad_reply_is_a_failure_and_leaves_the_document() {
 }
 
 #[test]
+fn a_discovery_document_that_leads_nowhere_is_asked_for_again() {
+    let mut world = World::of(vec![by_discovery()]);
+    let first = world.need_at(token(), 0);
+    world.put(&first, discovery(ISS, "https://keys.example.com/typo"), 0);
+    let wrong = world.need_at(token(), 5);
+    world.known.fail(&wrong, FetchFailure::Status(404), at(5));
+    assert_eq!(world.denied_at(token(), 20).code(), Code::KeysUnavailable, "no sooner than the cooldown");
+    assert_eq!(world.need_at(token(), 31), first);
+    world.put(&first, discovery(ISS, JWKS), 31);
+    let right = world.need_at(token(), 31);
+    assert_eq!(right.url().as_str(), JWKS);
+    world.put(&right, jwks(&[&key("EdDSA")]), 31);
+    assert!(matches!(world.verify_at(token(), 31), Outcome::Verified(_)));
+}
+
+#[test]
 fn failures_of_the_way_count_too() {
     for why in [FetchFailure::Timeout, FetchFailure::Unreachable, FetchFailure::HostNotConfigured] {
         let mut world = World::of(vec![by_uri()]);
