@@ -55,7 +55,7 @@ pub mod sign;
 pub mod time;
 pub mod trust;
 pub mod url;
-mod verify;
+mod verdict;
 
 pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;
@@ -72,4 +72,4 @@ pub use required_claim::{ClaimTest, RequiredClaim};
 pub use time::Timestamp;
 pub use trust::{IssuerIndex, Trust, TrustError};
 pub use url::{HttpsUrl, UrlError, UrlPolicy};
-pub use verify::verify;
+pub use verdict::verify;
