@@ -55,6 +55,31 @@ fn a_new_key_is_fetched_once_for_all() {
 }
 
 #[test]
+fn a_key_that_one_worker_learns_is_withdrawn_is_soon_withdrawn_in_all() {
+    let (mut host, idp, old) = four_workers(Duration::ZERO);
+    host.advance(MINUTE);
+    let new = Key::new(2, "k2");
+    idp.rotate(&[&new]);
+    let old_token = old.token(&Claims::of("alice").at(host.now()));
+    let ask = |host: &mut Host, worker: usize, token: &str| {
+        let id = host.send(worker, api(token));
+        host.advance(Duration::from_millis(100));
+        host.outcome(id)
+    };
+    ask(&mut host, 1, &old_token).passed();
+    // Worker 0 meets a key that it does not know, and fetches the set in which the old one is missing.
+    let new_token = new.token(&Claims::of("alice").at(host.now()));
+    ask(&mut host, 0, &new_token).passed();
+    host.advance(SECOND * 2);
+    let asked = idp.asked_for_keys();
+    for worker in 0..4 {
+        ask(&mut host, worker, &old_token).refused(401, "key_not_found");
+        ask(&mut host, worker, &new_token).passed();
+    }
+    assert_eq!(idp.asked_for_keys(), asked, "the others take the set from the first");
+}
+
+#[test]
 fn a_provider_that_is_down_is_asked_once_for_all() {
     let (mut host, idp, key) = four_workers(Duration::from_millis(200));
     host.advance(MINUTE);
