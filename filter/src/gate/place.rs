@@ -75,7 +75,7 @@ fn strip_prefix<'a>(value: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
 }
 
 /// The pairs of a `cookie` header.
-fn cookie_pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn cookie_pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     value.split(|&byte| byte == b';').map(|pair| {
         let pair = pair.trim_ascii();
         let (key, value) = split_at_byte(pair, b'=');
@@ -99,11 +99,16 @@ fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
 
 /// The `cookie` header without the named cookies; nothing where none is left.
 pub(super) fn without_cookies(request: &Request, names: &[&str]) -> Option<Vec<u8>> {
+    cookies_where(request, |name| !names.iter().any(|cut| name == cut.as_bytes()))
+}
+
+/// The `cookie` header with the cookies that are to be kept, by their names; nothing where none is left.
+pub(super) fn cookies_where(request: &Request, keep: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut kept: Vec<u8> = Vec::new();
     for pair in request.values("cookie").flat_map(|value| value.split(|&byte| byte == b';')) {
         let pair = pair.trim_ascii();
         let (key, _) = split_at_byte(pair, b'=');
-        if pair.is_empty() || names.iter().any(|name| key.trim_ascii() == name.as_bytes()) {
+        if pair.is_empty() || !keep(key.trim_ascii()) {
             continue;
         }
         if !kept.is_empty() {
