@@ -34,9 +34,12 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+pub mod age;
 pub mod algorithm;
 pub mod base64url;
 pub mod claim_path;
+pub mod dcql;
+pub mod did;
 mod discovery;
 pub mod documents;
 pub mod evidence;
