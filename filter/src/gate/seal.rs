@@ -8,8 +8,8 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
-use base64::engine::{DecodePaddingMode, general_purpose};
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, PAD, URL_SAFE_NO_PAD};
 use carded_verifier::Timestamp;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
@@ -124,7 +124,7 @@ impl Sealer {
         if !random(&mut nonce) {
             return None;
         }
-        let time = now.as_unix();
+        let time = now.unix();
         let payload = Payload { msg: &text, aad: &self.authenticated(binding, time) };
         let sealed = self.keys.first()?.encrypt(&XNonce::from(nonce), payload).ok()?;
         let mut bytes = Vec::with_capacity(HEAD.saturating_add(sealed.len()));
@@ -181,7 +181,7 @@ impl Sealer {
 /// A key from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.
 fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly1305, String> {
     const LENIENT: GeneralPurposeConfig =
-        general_purpose::PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = environment(name).ok_or_else(|| {
         format!("the environment variable {name} is not there: name it in vm_config.environment_variables.host_env_keys and set it for the proxy")
     })?;
@@ -210,6 +210,7 @@ pub(super) fn random_text<const N: usize>(random: Random<'_>) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::engine::general_purpose::STANDARD;
 
     pub(in crate::gate) fn counting() -> impl FnMut(&mut [u8]) -> bool {
         let mut next = 0_u8;

@@ -7,6 +7,7 @@
 mod error;
 mod evidence;
 mod name;
+mod tree;
 mod units;
 mod wire;
 
@@ -72,11 +73,8 @@ impl Config {
     /// One error with the path of the first field that does not fit.
     pub fn from_value(value: Value) -> Result<Self, Vec<ConfigError>> {
         let meaning = meaning(&value);
-        let config: Result<Self, _> = serde_path_to_error::deserialize(value).map_err(|error| {
-            let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            vec![ConfigError::new(path, error.into_inner().to_string())]
-        });
+        let config: Result<Self, _> = tree::read(&value)
+            .map_err(|misfit| vec![ConfigError::new(misfit.path.unwrap_or_default(), misfit.message)]);
         config.map(|config| Self { meaning, ..config })
     }
 }
