@@ -6,7 +6,7 @@ use crate::jwt;
 use crate::limits::Limits;
 use crate::provider::SignatureProvider;
 use crate::time::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::time::Duration;

@@ -33,9 +33,7 @@ fn sets(requirement: &Requirement, facts: &Facts<'_>) -> Options {
         met if met.is_met(facts) => vec![BTreeSet::new()],
         Requirement::Token(_) => Vec::new(),
         Requirement::Credential(index) => vec![BTreeSet::from([*index])],
-        Requirement::Any(members) => {
-            members.iter().flat_map(|member| sets(member, facts)).take(MAX_OPTIONS).collect()
-        }
+        Requirement::Any(members) => members.iter().flat_map(|member| sets(member, facts)).take(MAX_OPTIONS).collect(),
         Requirement::All(members) => members.iter().fold(vec![BTreeSet::new()], |so_far, member| {
             let more = sets(member, facts);
             let joined = so_far.iter().flat_map(|a| more.iter().map(move |b| a.union(b).copied().collect()));
@@ -58,8 +56,11 @@ pub(super) fn query(options: &Options, credentials: &[Credential], trust: &Trust
     for option in options {
         let mut so_far: Vec<Vec<String>> = vec![Vec::new()];
         for credential in option.iter().filter_map(asked) {
-            let ids: Vec<&String> =
-                credential.ways.iter().filter_map(|way| trust.credential(*way).map(|policy| &policy.query.id)).collect();
+            let ids: Vec<&String> = credential
+                .ways
+                .iter()
+                .filter_map(|way| trust.credential(*way).map(|policy| &policy.query.id))
+                .collect();
             so_far = so_far
                 .iter()
                 .flat_map(|set| {

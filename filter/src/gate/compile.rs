@@ -175,7 +175,9 @@ pub(super) fn presentable(config: &Config, rules: &[Rule], errors: &mut Vec<Conf
             continue;
         }
         if config.sessions.is_none() {
-            errors.push(field.error("it asks for a credential, and `sessions`, which remember that it was shown, is not there"));
+            errors.push(
+                field.error("it asks for a credential, and `sessions`, which remember that it was shown, is not there"),
+            );
         }
         if config.origins.is_empty() {
             errors.push(field.error("it asks for a credential, and `origins`, to which wallets answer, is empty"));

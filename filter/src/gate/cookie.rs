@@ -12,7 +12,7 @@ pub(super) const PREFIX: &str = "__Host-carded";
 pub(super) const SESSION: &str = "__Host-carded";
 /// What the cookie of a transaction begins with; its id follows.
 const TRANSACTION: &str = "__Host-carded-tx-";
-/// The most transactions that a browser has open: the cookies of more are let go, oldest first as the browser does.
+/// The longest id of a transaction.
 const LONGEST_ID: usize = 32;
 
 /// The name of a transaction's cookie; nothing for what is no id of ours.
@@ -47,11 +47,6 @@ pub(super) fn is_ours(name: &[u8]) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX.as_bytes()))
 }
 
-/// The `cookie` header without ours; nothing where none is left.
-pub(super) fn without_ours(request: &Request) -> Option<Vec<u8>> {
-    super::place::cookies_where(request, |name| !is_ours(name))
-}
-
 /// Whether an upstream's `set-cookie` would set a cookie of ours.
 pub fn sets_ours(value: &[u8]) -> bool {
     let name = value.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default();
@@ -74,9 +69,13 @@ mod tests {
         ] {
             assert_eq!(sets_ours(value), expected, "{:?}", String::from_utf8_lossy(value));
         }
-        let request = Request::from_pairs([(&b"cookie"[..], &b"a=1; __Host-carded=s; __Host-carded-tx-1=t"[..]), (b"cookie", b"b=2")]);
+        let request = Request::from_pairs([
+            (&b"cookie"[..], &b"a=1; __Host-carded=s; __Host-carded-tx-1=t"[..]),
+            (b"cookie", b"b=2"),
+        ]);
         assert!(any(&request));
-        assert_eq!(without_ours(&request).as_deref(), Some(&b"a=1; b=2"[..]));
+        let kept = super::super::place::cookies_where(&request, |name| !is_ours(name));
+        assert_eq!(kept.as_deref(), Some(&b"a=1; b=2"[..]));
     }
 
     #[test]

@@ -71,7 +71,9 @@ pub(super) fn compile(
             .chain(alternatives.map(|(index, way)| (field.key("alternatives").at(index), way)));
         for (index, (field, way)) in ways.enumerate() {
             if index > 0 && !way.alternatives.is_empty() {
-                errors.push(field.key("alternatives").error("an alternative has none of its own: list them side by side"));
+                errors.push(
+                    field.key("alternatives").error("an alternative has none of its own: list them side by side"),
+                );
             }
             let id = if index == 0 { name.clone() } else { format!("{name}-{}", index.saturating_add(1)) };
             if let Some(compiled) = way_of(&id, way, clusters, policy, &field, errors) {
@@ -129,7 +131,9 @@ fn way_of(
     for (index, name) in way.algorithms.iter().enumerate() {
         match Algorithm::parse(name) {
             Some(algorithm) if !algorithm.is_symmetric() => algorithms.push(algorithm),
-            _ => errors.push(field.key("algorithms").at(index).error(format!("`{name}` is no signature algorithm here"))),
+            _ => {
+                errors.push(field.key("algorithms").at(index).error(format!("`{name}` is no signature algorithm here")))
+            }
         }
     }
     if way.algorithms.is_empty() {
@@ -207,21 +211,11 @@ fn query(
         return None;
     }
     if let Some(age) = age {
-        let (claims, claim_sets) = age.claims();
+        let (claims, claim_sets) = age.claims(&query.format);
         query.claims = claims;
         query.claim_sets = claim_sets;
-        if query.format == Format::JwtVcJson {
-            age_inside_subject(&mut query);
-        }
     }
     Some(query)
-}
-
-/// In W3C credentials the claims are about the subject (OpenID4VP 1.0 §B.1.1: paths begin at the credential).
-fn age_inside_subject(query: &mut CredentialQuery) {
-    for claim in &mut query.claims {
-        claim.path.insert(0, carded_verifier::dcql::PathElement::Name("credentialSubject".to_owned()));
-    }
 }
 
 fn trusted_issuer(
@@ -249,7 +243,8 @@ fn trusted_issuer(
         TrustedIssuerConfig::Root(root) => {
             let inner: String = root.certificate.lines().filter(|line| !line.starts_with("-----")).collect();
             let inner: String = inner.split_ascii_whitespace().collect();
-            let certificate = STANDARD.decode(inner).map_err(|_| "the certificate is neither PEM nor base64".to_owned())?;
+            let certificate =
+                STANDARD.decode(inner).map_err(|_| "the certificate is neither PEM nor base64".to_owned())?;
             Ok(TrustedIssuer::Root { certificate })
         }
     }

@@ -312,7 +312,10 @@ impl Gate {
             return Ok(());
         }
         if rule.places.is_empty() {
-            return Err(Refusal::presentation_required(format!("this needs {}", requirement.describe(self.names_of()))));
+            return Err(Refusal::presentation_required(format!(
+                "this needs {}",
+                requirement.describe(self.names_of())
+            )));
         }
         let mut places: Vec<_> = rule.places.iter().map(|place| place.kind.describe()).collect();
         places.dedup();

@@ -55,9 +55,8 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
     }
     for (name, configured) in &config.credentials {
         let field = Field::top("credentials").key(name);
-        let ways = std::iter::once((field.clone(), configured)).chain(
-            configured.alternatives.iter().enumerate().map(|(at, way)| (field.key("alternatives").at(at), way)),
-        );
+        let ways = std::iter::once((field.clone(), configured))
+            .chain(configured.alternatives.iter().enumerate().map(|(at, way)| (field.key("alternatives").at(at), way)));
         for (field, way) in ways {
             if !way.holder_binding {
                 warnings.push(field.key("holder_binding").error("whoever gets a copy of this credential can show it"));
@@ -67,7 +66,9 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             }
             if way.status_unavailable == UnavailableConfig::Accept {
                 warnings.push(
-                    field.key("status_unavailable").error("a credential that was taken back passes while its status list is down"),
+                    field
+                        .key("status_unavailable")
+                        .error("a credential that was taken back passes while its status list is down"),
                 );
             }
             if way.accept_vc_sd_jwt {

@@ -15,10 +15,6 @@ impl Origins {
         Self { list: origins.iter().map(|origin| (normal(origin), origin.clone())).collect() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// The origin that a request is for, as the configuration writes it.
     pub(super) fn of(&self, request: &Request, authority: &str) -> Option<&str> {
         let scheme = request.single(":scheme").ok().flatten().and_then(|scheme| std::str::from_utf8(scheme).ok())?;
@@ -55,7 +51,8 @@ mod tests {
             ("http", "a.localhost", None),
             ("https", "", None),
         ] {
-            let request = Request::from_pairs([(&b":scheme"[..], scheme.as_bytes()), (b"x-forwarded-host", b"shop.example.com")]);
+            let request =
+                Request::from_pairs([(&b":scheme"[..], scheme.as_bytes()), (b"x-forwarded-host", b"shop.example.com")]);
             assert_eq!(origins.of(&request, authority), expected, "{scheme} {authority}");
         }
     }

@@ -109,7 +109,8 @@ mod tests {
         assert!(!reply.body.contains("<script"), "{}", reply.body);
         assert!(!reply.body.contains("\"'&"), "{}", reply.body);
         assert_eq!(reply.body.matches("&lt;script&gt;").count(), 6);
-        let header = |name: &str| reply.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()).unwrap();
+        let header =
+            |name: &str| reply.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()).unwrap();
         let policy = header("content-security-policy");
         assert!(policy.starts_with("default-src 'none';") && policy.ends_with("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe"));

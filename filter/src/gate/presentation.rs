@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carded_verifier::openid4vp::{AuthorizationRequest, AuthorizationResponse};
-use carded_verifier::{Documents, Outcome, Presentation, Timestamp, verify_presentation};
+use carded_verifier::{Documents, HttpsUrl, Outcome, Presentation, UrlPolicy, verify_presentation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -25,7 +25,6 @@ use super::proof::Proof;
 use super::reply::{Refusal, Reply};
 use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
-use carded_verifier::{HttpsUrl, UrlPolicy};
 
 /// How credentials are asked for.
 #[derive(Debug)]
@@ -166,7 +165,8 @@ impl Gate {
                     page.text.push(sentence(&why.detail));
                     page.small = Some(format!("Code: {}", why.code));
                 } else {
-                    page.text.push("This page needs proof of something about you. Choose where you keep it.".to_owned());
+                    page.text
+                        .push("This page needs proof of something about you. Choose where you keep it.".to_owned());
                 }
                 page.ways = wallets
                     .iter()
@@ -198,16 +198,17 @@ impl Gate {
             .as_ref()
             .and_then(|state| sessions.sealer.open(binding, state.as_bytes(), around.now, presenting.lifetime));
         let Some(asked) = asked.filter(|asked| asked.same_device) else {
-            return Err(Refusal::state_unknown("`state` is not of a request that was made here a moment ago: begin again").into());
+            return Err(Refusal::state_unknown(
+                "`state` is not of a request that was made here a moment ago: begin again",
+            )
+            .into());
         };
         let granted = match &answer {
             AuthorizationResponse::Error { error, description, .. } => Err(wallet_error(error, description.as_deref())),
             AuthorizationResponse::Presented { vp_token, .. } => {
                 let client_id = format!("redirect_uri:{origin}/.carded/response");
                 match self.check_presentations(vp_token, &client_id, &asked.nonce, known, around) {
-                    Ok(presented) => {
-                        self.finish(presented, &asked, presenting.lifetime, around)
-                    }
+                    Ok(presented) => self.finish(presented, &asked, presenting.lifetime, around),
                     Err(Halt::Refuse(refusal)) if refusal.status < 500 => Err(refusal),
                     Err(halt) => return Err(halt),
                 }
@@ -311,9 +312,9 @@ impl Gate {
         let name = cookie::transaction(id);
         let kept = |name: &String| {
             let binding = Binding { purpose: Purpose::Transaction, origin, to: b"" };
-            cookie::values(request, name).take(2).find_map(|value| {
-                sessions.sealer.open::<Transaction>(binding, value, around.now, presenting.lifetime)
-            })
+            cookie::values(request, name)
+                .take(2)
+                .find_map(|value| sessions.sealer.open::<Transaction>(binding, value, around.now, presenting.lifetime))
         };
         let Some((name, kept)) = name.and_then(|name| kept(&name).map(|kept| (name, kept))) else {
             return Ok(stray(
@@ -326,10 +327,18 @@ impl Gate {
         let binding = Binding { purpose: Purpose::Answer, origin, to: browser.as_bytes() };
         let answer: Option<Answer> = sessions.sealer.open(binding, sealed.as_bytes(), around.now, presenting.lifetime);
         let mut reply = match answer {
-            None => stray("This answer is damaged or too old. Go back to where you were and begin again.", "response_code_invalid", 400),
+            None => stray(
+                "This answer is damaged or too old. Go back to where you were and begin again.",
+                "response_code_invalid",
+                400,
+            ),
             Some(Answer::Refused { code, detail }) => {
                 let page = Page {
-                    title: if code == "presentation_declined" { "Nothing was shown" } else { "That could not be accepted" },
+                    title: if code == "presentation_declined" {
+                        "Nothing was shown"
+                    } else {
+                        "That could not be accepted"
+                    },
                     text: vec![sentence(&detail)],
                     small: Some(format!("Code: {code}")),
                     ways: vec![("Try again".to_owned(), kept.target.clone())],
@@ -398,10 +407,15 @@ fn wallet_error(error: &str, description: Option<&str>) -> Refusal {
     if error == "access_denied" {
         return Refusal::presentation_declined("The wallet showed nothing.");
     }
-    let known = ["invalid_request", "invalid_scope", "invalid_client", "vp_formats_not_supported", "wallet_unavailable"];
+    let known =
+        ["invalid_request", "invalid_scope", "invalid_client", "vp_formats_not_supported", "wallet_unavailable"];
     let error = known.iter().find(|known| **known == error).copied().unwrap_or("another error");
     let description: String = description.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
-    let detail = if description.is_empty() { format!("The wallet says: {error}") } else { format!("The wallet says: {error}, {description}") };
+    let detail = if description.is_empty() {
+        format!("The wallet says: {error}")
+    } else {
+        format!("The wallet says: {error}, {description}")
+    };
     Refusal::wallet_failed(detail)
 }
 
@@ -413,8 +427,13 @@ fn known_code(code: &str) -> &'static str {
 }
 
 fn stray(text: &str, code: &'static str, status: u16) -> Reply {
-    Page { title: "This cannot be opened", text: vec![text.to_owned()], small: Some(format!("Code: {code}")), ways: vec![] }
-        .reply(status, code)
+    Page {
+        title: "This cannot be opened",
+        text: vec![text.to_owned()],
+        small: Some(format!("Code: {code}")),
+        ways: vec![],
+    }
+    .reply(status, code)
 }
 
 /// 303, so that whatever came before, the browser asks with GET (threat 65).

@@ -33,7 +33,8 @@ impl Gate {
         let failed = || Refusal::internal_error("there are no random bytes to be had");
         let random = random_text::<24>(around.random).ok_or_else(failed)?;
         let binding = Binding { purpose: Purpose::Challenge, origin, to: b"" };
-        let nonce = sessions.sealer.seal(binding, &Challenge { random }, around.now, around.random).ok_or_else(failed)?;
+        let nonce =
+            sessions.sealer.seal(binding, &Challenge { random }, around.now, around.random).ok_or_else(failed)?;
         let any = (0..self.credentials.len()).map(|index| [index].into()).collect();
         Ok(Reply::json(
             200,
@@ -58,10 +59,15 @@ impl Gate {
     ) -> Result<Reply, Halt> {
         let sessions = self.sessions.as_ref().ok_or_else(|| Refusal::not_found("no credentials are asked for here"))?;
         let nonce = form_urlencoded::parse(body).find(|(name, _)| name == "nonce").map(|(_, nonce)| nonce.into_owned());
-        let nonce = nonce.ok_or_else(|| Refusal::response_malformed("the parameter `nonce` is missing: send the one of /.carded/challenge"))?;
+        let nonce = nonce.ok_or_else(|| {
+            Refusal::response_malformed("the parameter `nonce` is missing: send the one of /.carded/challenge")
+        })?;
         let binding = Binding { purpose: Purpose::Challenge, origin, to: b"" };
         if sessions.sealer.open::<Challenge>(binding, nonce.as_bytes(), around.now, WINDOW).is_none() {
-            return Err(Refusal::state_unknown("`nonce` was not given out here a moment ago: ask /.carded/challenge for one").into());
+            return Err(Refusal::state_unknown(
+                "`nonce` was not given out here a moment ago: ask /.carded/challenge for one",
+            )
+            .into());
         }
         let answer = AuthorizationResponse::parse_form(body, self.limits())
             .map_err(|why| Refusal::response_malformed(why.to_string()))?;
@@ -72,7 +78,10 @@ impl Gate {
         let mut thumbprints: Vec<_> = proven.iter().map(|proven| proven.thumbprint.clone()).collect();
         thumbprints.dedup();
         let [Some(thumbprint)] = thumbprints.as_slice() else {
-            return Err(Refusal::holder_key_needed("all presentations must be by one holder's key, which the token is bound to").into());
+            return Err(Refusal::holder_key_needed(
+                "all presentations must be by one holder's key, which the token is bound to",
+            )
+            .into());
         };
         spend_nonce(&nonce, WINDOW, around)?;
         let latest = around.now.saturating_add(sessions.token_lifetime).unix();

@@ -1,8 +1,7 @@
 //! What remains of a presentation once it was verified: which credential it proved, who vouched, when it ends, and of its
 //! claims only those that the configuration passes on. Not the presentation, not the rest of its claims.
 
-use carded_verifier::credential::StatusReference;
-use carded_verifier::{ClaimPath, CredentialIndex, Timestamp, VerifiedCredential};
+use carded_verifier::{ClaimPath, StatusReference, Timestamp, VerifiedCredential};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -58,8 +57,6 @@ impl Proof {
 pub(super) struct Shown {
     /// The credential, by its place in the configuration.
     pub(super) credential: usize,
-    /// The way in which it was shown.
-    pub(super) way: CredentialIndex,
     pub(super) proof: Proof,
 }
 

@@ -24,8 +24,7 @@ pub struct Reply {
 impl Reply {
     /// A reply with a JSON body.
     pub(super) fn json(status: u16, code: &'static str, body: &serde_json::Value) -> Self {
-        let headers =
-            vec![("cache-control", "no-store".to_owned()), ("content-type", "application/json".to_owned())];
+        let headers = vec![("cache-control", "no-store".to_owned()), ("content-type", "application/json".to_owned())];
         Self { status, code, headers, body: format!("{body}\n"), grpc_status: None }
     }
 }

@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use std::time::Duration;
 
-use super::config::{ConfigError, Field, KeyReference};
 use super::compile::Environment;
+use super::config::{ConfigError, Field, KeyReference};
 
 /// The first byte of everything that is sealed.
 const VERSION: u8 = 1;
@@ -180,8 +180,7 @@ impl Sealer {
 
 /// A key from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.
 fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly1305, String> {
-    const LENIENT: GeneralPurposeConfig =
-        PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const LENIENT: GeneralPurposeConfig = PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = environment(name).ok_or_else(|| {
         format!("the environment variable {name} is not there: name it in vm_config.environment_variables.host_env_keys and set it for the proxy")
     })?;
@@ -192,7 +191,10 @@ fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly130
         .decode(text)
         .map_err(|_| format!("{name} is no base64: make one with `openssl rand -base64 32`"))?;
     if secret.len() < 32 {
-        return Err(format!("{name} has {} bytes, 32 are needed: make it with `openssl rand -base64 32`", secret.len()));
+        return Err(format!(
+            "{name} has {} bytes, 32 are needed: make it with `openssl rand -base64 32`",
+            secret.len()
+        ));
     }
     let mut key = [0; 32];
     Hkdf::<Sha256>::new(None, &secret)

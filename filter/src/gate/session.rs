@@ -131,7 +131,9 @@ impl Gate {
             }
         }
         if brought.by_cookie && !brought.shown.is_empty() && !is_from_our_pages(self, request, origin) {
-            return Err(Refusal::cross_site("this request changes something and does not come from our own pages").into());
+            return Err(
+                Refusal::cross_site("this request changes something and does not come from our own pages").into()
+            );
         }
         Ok(brought)
     }
@@ -152,7 +154,7 @@ impl Gate {
                 Outcome::Denied(denied) => return Err(Lapse::Refused(Refusal::from_denied(&denied))),
             }
         }
-        Ok(Some(Shown { credential, way, proof }))
+        Ok(Some(Shown { credential, proof }))
     }
 
     /// The proofs in a token for programs, each use of which proves the holder's key (RFC 9449 §4.3 and §7.1).
@@ -170,17 +172,25 @@ impl Gate {
         let binding = Binding { purpose: Purpose::Token, origin, to: b"" };
         let opened: Option<Token> = sessions.sealer.open(binding, token, now, sessions.token_lifetime);
         let Some(token_content) = opened.filter(|token| Timestamp::from_unix(token.ends) > now) else {
-            return Err(Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into());
+            return Err(
+                Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
+            );
         };
         let proof = match request.single("dpop") {
             Ok(Some(proof)) => proof,
-            Ok(None) => return Err(Refusal::dpop_proof_invalid("the header `dpop` is missing: prove the holder's key with each use").into()),
+            Ok(None) => {
+                return Err(Refusal::dpop_proof_invalid(
+                    "the header `dpop` is missing: prove the holder's key with each use",
+                )
+                .into());
+            }
             Err(_) => return Err(Refusal::dpop_proof_invalid("there is more than one `dpop`").into()),
         };
         let method = request.single(":method").ok().flatten().unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
         let uri = format!("{origin}{target}");
-        let asked = DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(&token_content.thumbprint) };
+        let asked =
+            DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(&token_content.thumbprint) };
         let verified = dpop::verify(proof, &asked, self.trust.provider(), self.limits(), now)
             .map_err(|why| Refusal::dpop_proof_invalid(why.to_string()))?;
         super::once::spend(once, "dpop", verified.identity(), verified.until(), now)

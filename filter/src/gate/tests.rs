@@ -84,7 +84,13 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn new(gate: &'a Gate) -> Self {
-        Self { gate, known: Documents::new(gate.limits()), verdicts: Verdicts::new(gate.cached_verdicts()), once: InMemory::default(), budget: Budget::default() }
+        Self {
+            gate,
+            known: Documents::new(gate.limits()),
+            verdicts: Verdicts::new(gate.cached_verdicts()),
+            once: InMemory::default(),
+            budget: Budget::default(),
+        }
     }
 
     fn at(&mut self, now: i64, method: &str, path: &str, headers: &[(&str, &str)]) -> Became {

@@ -161,13 +161,7 @@ pub(super) fn remove_response_header(name: &[u8]) {
 pub(super) fn add_response_header(name: &[u8], value: &[u8]) {
     // SAFETY: the host reads both before it returns.
     unsafe {
-        proxy_add_header_map_value(
-            MapType::HttpResponseHeaders,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
+        proxy_add_header_map_value(MapType::HttpResponseHeaders, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     };
 }
 

@@ -25,7 +25,14 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(context: u32, worker: Shared) -> Self {
-        Self { context, worker, phase: Rc::new(Cell::new(Phase::Undecided)), size: 0, held: false, guards_cookies: false }
+        Self {
+            context,
+            worker,
+            phase: Rc::new(Cell::new(Phase::Undecided)),
+            size: 0,
+            held: false,
+            guards_cookies: false,
+        }
     }
 
     /// Holds this part of the body back too, and has the root context let it go.
@@ -128,7 +135,9 @@ impl HttpContext for Stream {
 
 /// An upstream cannot set a cookie of ours (threat 85).
 fn drop_our_cookies() {
-    let Some(response) = abi::header_map(MapType::HttpResponseHeaders).and_then(Request::from_header_map) else { return };
+    let Some(response) = abi::header_map(MapType::HttpResponseHeaders).and_then(Request::from_header_map) else {
+        return;
+    };
     if !response.values("set-cookie").any(sets_our_cookie) {
         return;
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
@@ -82,7 +82,9 @@ impl<'a> Node<'a> {
                 _ => Err(de::Error::custom("a number that cannot be read")),
             },
             Value::Array(members) => visitor.visit_seq(Members { members, next: 0, place: self.place }),
-            Value::Object(members) => visitor.visit_map(Fields { members: members.iter(), value: None, place: self.place }),
+            Value::Object(members) => {
+                visitor.visit_map(Fields { members: members.iter(), value: None, place: self.place })
+            }
         }
     }
 
@@ -122,7 +124,9 @@ impl<'de> Deserializer<'de> for Node<'_> {
         let read = match self.value {
             Value::String(name) => visitor.visit_enum(Variant { name, content: None, place: self.place }),
             Value::Object(members) => match single(members) {
-                Some((name, content)) => visitor.visit_enum(Variant { name, content: Some(content), place: self.place }),
+                Some((name, content)) => {
+                    visitor.visit_enum(Variant { name, content: Some(content), place: self.place })
+                }
                 None => Err(de::Error::custom("give exactly one of its fields")),
             },
             _ => Err(de::Error::invalid_type(self.unexpected(), &"a text or an object with one field")),
