@@ -1,7 +1,9 @@
 //! Credentials that are shown, from the request to the wallet until the session and its end; and by programs.
 
 use carded_verifier::dcql::{ConcretePathElement, PathElement};
-use carded_verifier::sd_jwt::{HeldSdJwt, Issue, SdHash};
+use carded_verifier::sd_jwt::SdHash;
+use carded_verifier::sd_jwt::issue::Issue;
+use carded_verifier::sd_jwt::present::HeldSdJwt;
 use carded_verifier::sign::{SigningKey, prepare};
 use carded_verifier::status_list::StatusListClaims;
 use carded_verifier::{Algorithm, Limits, base64url};
