@@ -217,7 +217,7 @@ fn card(over21: bool) -> String {
             vec![name("age_equal_or_over"), name("21")],
         ],
         decoys: 2,
-        hash: SdHash::Sha256,
+        hash: SdHash::SHA_256,
     };
     let mut counter = 0_u8;
     let mut random = |bytes: &mut [u8]| {
@@ -332,7 +332,9 @@ fn threat_46_a_presentation_for_another_nonce_or_client_is_refused() {
     elsewhere.insert("client_id".to_owned(), "redirect_uri:https://evil.example/.carded/response".to_owned());
     let mut bare = ours.clone();
     bare.insert("client_id".to_owned(), format!("{SHOP}/.carded/response"));
-    for (parameters, code) in [(&other, "nonce_mismatch"), (&elsewhere, "audience_mismatch"), (&bare, "audience_mismatch")] {
+    for (parameters, code) in
+        [(&other, "nonce_mismatch"), (&elsewhere, "audience_mismatch"), (&bare, "audience_mismatch")]
+    {
         let presentation = vp_token(&show(&card(true), parameters, NOW));
         let answered = shop.respond(&[("vp_token", &presentation), ("state", &ours["state"])]);
         assert_eq!(answered.status, 200, "the person reads why in the shop");
@@ -378,7 +380,8 @@ fn a_wallet_that_says_no_is_explained_in_the_shop() {
     let mut shop = Shop::new(config());
     for (error, code) in [("access_denied", "presentation_declined"), ("<b>", "wallet_failed")] {
         let (parameters, transaction) = shop.begin("/wine/red");
-        let form = [("error", error), ("error_description", "<script>alert(1)</script>"), ("state", &*parameters["state"])];
+        let form =
+            [("error", error), ("error_description", "<script>alert(1)</script>"), ("state", &*parameters["state"])];
         let done = redirect_uri(&shop.respond(&form));
         let done = shop.browse(&done, &transaction);
         assert_eq!((done.status, done.code), (403, code));
@@ -511,7 +514,10 @@ fn a_program_shows_a_credential_and_proves_its_key_with_each_use() {
         assert_eq!(ask(Some(&proof(&key("holder"), claims.clone()))), refused, "{claims}");
     }
     assert_eq!(ask(Some(&proof(&key("thief"), json!({})))), refused, "another's key");
-    assert_eq!(shop.ask("GET", "/wine/red", &[("authorization", "DPoP x"), ("dpop", &good)], None).code, "access_token_invalid");
+    assert_eq!(
+        shop.ask("GET", "/wine/red", &[("authorization", "DPoP x"), ("dpop", &good)], None).code,
+        "access_token_invalid"
+    );
     let as_bearer = format!("Bearer {token}");
     assert_eq!(shop.ask("GET", "/wine/red", &[("authorization", &as_bearer)], None).status, 401);
 }
@@ -534,7 +540,13 @@ fn another_envoy_with_the_same_key_finishes_what_one_began() {
 fn a_request_that_is_for_none_of_our_origins_is_misdirected() {
     let mut shop = Shop::new(config());
     let request = |authority: &str, path: &str| {
-        let pairs = [(":method", "GET"), (":path", path), (":authority", authority), (":scheme", "https"), ("accept", "text/html")];
+        let pairs = [
+            (":method", "GET"),
+            (":path", path),
+            (":authority", authority),
+            (":scheme", "https"),
+            ("accept", "text/html"),
+        ];
         Request::from_pairs(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     };
     for path in ["/wine/red", "/.carded/done?response_code=a.b"] {
@@ -572,12 +584,19 @@ fn unsafe_configurations_are_refused() {
         change(&mut config);
         let environment = |name: &str| (name != "KEY_none").then(|| base64url::encode([5; 32]));
         let errors: Vec<String> = match Config::from_value(config) {
-            Ok(config) => Gate::new(&config, &environment, Arc::new(RustCrypto)).unwrap_err().iter().map(ToString::to_string).collect(),
+            Ok(config) => Gate::new(&config, &environment, Arc::new(RustCrypto))
+                .unwrap_err()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             Err(errors) => errors.iter().map(ToString::to_string).collect(),
         };
         assert!(errors.iter().any(|error| error.contains(expected)), "{expected}: {errors:?}");
     };
-    refused(|c| c["sessions"]["keys"][0]["env"] = json!("KEY_none"), "sessions.keys[0]: the environment variable KEY_none");
+    refused(
+        |c| c["sessions"]["keys"][0]["env"] = json!("KEY_none"),
+        "sessions.keys[0]: the environment variable KEY_none",
+    );
     refused(|c| c["sessions"] = Value::Null, "`sessions`, which remember");
     refused(|c| c["origins"] = json!([]), "`origins`, to which wallets answer");
     refused(|c| c["presentation"] = Value::Null, "rules[1].otherwise");
@@ -590,6 +609,9 @@ fn unsafe_configurations_are_refused() {
     refused(|c| c["credentials"]["corp"] = c["credentials"]["over21"].clone(), "an issuer has this name too");
     refused(|c| c["rules"][1]["require"]["credential"] = json!("over18"), "rules[1].require.credential");
     refused(|c| c["rules"][0]["otherwise"] = json!("present"), "rules[0].otherwise");
-    refused(|c| c["presentation"]["wallets"][0]["authorization_endpoint"] = json!("javascript:alert(1)"), "authorization_endpoint");
+    refused(
+        |c| c["presentation"]["wallets"][0]["authorization_endpoint"] = json!("javascript:alert(1)"),
+        "authorization_endpoint",
+    );
     refused(|c| c["credentials"]["over21"]["verify"] = json!(false), "credentials.over21.verify: unknown field");
 }
