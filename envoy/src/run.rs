@@ -220,6 +220,14 @@ pub fn scratch() -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// A port of 127.0.0.1 that is free now. Something else may take it before it is used; for tests that is rare enough.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// The directory of all runs that this thread starts. Threads of tests are named after their test, so that what a failed test
 /// leaves behind is found by its name.
 pub fn runs() -> PathBuf {

@@ -1,0 +1,4 @@
+//! The scene of the demo, with the software of others as its wallet, its issuer and its verifier.
+
+mod issuance;
+mod support;
