@@ -62,15 +62,29 @@ pub fn envoy(version: &str) -> Result<PathBuf> {
 /// # Errors
 /// When Python or its `venv` is missing, or the packages cannot be fetched.
 pub fn python_with_jose() -> Result<PathBuf> {
+    python_with("jose.txt", &[])
+}
+
+/// The same Python with the SD-JWT library of `pypi/sd-jwt.txt` too, pinned by hash.
+///
+/// # Errors
+/// As [`python_with_jose`].
+pub fn python_with_sd_jwt() -> Result<PathBuf> {
+    python_with_jose()?;
+    // its one dependency that is not there (PyYAML) is for its own test generator
+    python_with("sd-jwt.txt", &["--no-deps", "--require-hashes"])
+}
+
+fn python_with(requirements: &str, options: &[&str]) -> Result<PathBuf> {
     let python = venv()?;
-    let wanted = fs::read_to_string(workspace().join("envoy/pypi/jose.txt"))?;
-    let stamp = target().join("py/jose.txt");
-    let _lock = lock("py-jose")?;
+    let file = workspace().join("envoy/pypi").join(requirements);
+    let wanted = fs::read_to_string(&file)?;
+    let stamp = target().join("py").join(requirements);
+    let _lock = lock(&format!("py-{requirements}"))?;
     if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
-        eprintln!("fetching joserfc from PyPI …");
+        eprintln!("fetching {requirements} from PyPI …");
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-            .arg(workspace().join("envoy/pypi/jose.txt"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options).arg("-r").arg(&file);
         run(&mut pip)?;
         fs::write(&stamp, wanted)?;
     }
@@ -154,12 +168,12 @@ pub fn peer(script: &str, task: &serde_json::Value) -> Result<serde_json::Value>
     talk(&mut node, task)
 }
 
-/// As [`peer`], with a Python script and the packages of `pypi/jose.txt`.
+/// As [`peer`], with a Python script and the packages of `pypi/`.
 ///
 /// # Errors
 /// As [`peer`].
 pub fn python_peer(script: &str, task: &serde_json::Value) -> Result<serde_json::Value> {
-    let mut python = Command::new(python_with_jose()?);
+    let mut python = Command::new(python_with_sd_jwt()?);
     python.arg(workspace().join("envoy/peers").join(script));
     talk(&mut python, task)
 }

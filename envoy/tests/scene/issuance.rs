@@ -151,7 +151,9 @@ fn offers_codes_and_nonces_work_once() {
         // parameters that come twice, or that are missing
         let twice = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Apre-authorized_code&pre-authorized_code=a&pre-authorized_code=b&tx_code=1";
         ensure!(post(edge, "dmv", "/token", FORM, twice).await?.json()["error"] == "invalid_request");
-        ensure!(post(edge, "dmv", "/token", FORM, "grant_type=password").await?.json()["error"] == "unsupported_grant_type");
+        ensure!(
+            post(edge, "dmv", "/token", FORM, "grant_type=password").await?.json()["error"] == "unsupported_grant_type"
+        );
         let nonce = post(edge, "dmv", "/nonce", FORM, "").await?;
         ensure!(nonce.json()["c_nonce"].is_string() && nonce.header("cache-control").as_deref() == Some("no-store"));
         Ok(())

@@ -1,4 +1,5 @@
 //! The scene of the demo, with the software of others as its wallet, its issuer and its verifier.
 
 mod issuance;
+mod sd_jwt;
 mod support;

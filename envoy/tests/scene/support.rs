@@ -28,7 +28,8 @@ impl Houses {
     /// Starts them. Their public port is a front of our own, because a server knows its port only when it listens.
     pub(crate) async fn start() -> Result<Self> {
         let port = carded_envoy::run::free_port()?;
-        let scene = Scene::start(port, &scratch()?, &scratch()?, Knobs { short_lifetimes: true, novelty: true }).await?;
+        let scene =
+            Scene::start(port, &scratch()?, &scratch()?, Knobs { short_lifetimes: true, novelty: true }).await?;
         let (front, houses) = (tokio::net::TcpListener::bind(("127.0.0.1", port)).await?, scene.houses());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = front.accept().await {
@@ -58,7 +59,9 @@ pub(crate) struct Offer {
 
 /// A request to one house.
 pub(crate) fn to(edge: SocketAddr, house: &str, method: &str, path: &str) -> Request {
-    Request::new(method, path).header("host", format!("{house}.localhost:{}", edge.port())).header("accept", "text/html")
+    Request::new(method, path)
+        .header("host", format!("{house}.localhost:{}", edge.port()))
+        .header("accept", "text/html")
 }
 
 /// Passes the pretend check of a house and reads the offer from its page.
@@ -91,6 +94,11 @@ pub(crate) async fn receive(offer: &Offer, changes: Value) -> Result<Value> {
 /// Runs a script of `peers/`.
 pub(crate) async fn peer(script: &'static str, task: Value) -> Result<Value> {
     tokio::task::spawn_blocking(move || fetch::peer(script, &task)).await?
+}
+
+/// Runs a Python script of `peers/`.
+pub(crate) async fn python(script: &'static str, task: Value) -> Result<Value> {
+    tokio::task::spawn_blocking(move || fetch::python_peer(script, &task)).await?
 }
 
 /// The copies in a wallet's result.
