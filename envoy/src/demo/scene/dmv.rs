@@ -4,16 +4,21 @@
 mod pages;
 
 use anyhow::{Context, Result, anyhow};
-use carded_verifier::Algorithm;
+use carded_verifier::dcql::PathElement;
+use carded_verifier::sd_jwt::SdHash;
+use carded_verifier::sd_jwt::issue::Issue;
 use carded_verifier::sign::{SigningKey, prepare};
+use carded_verifier::status_list::StatusListClaims;
+use carded_verifier::{Algorithm, Timestamp};
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::http::{Reply, Request};
 use super::issuer::{Configuration, Endpoints, Holder, Maker};
 use super::people::Person;
+use super::random;
 use super::status::StatusList;
-use super::{random, sd_jwt};
 use crate::keys::now;
 
 /// The type of the identity credential.
@@ -23,10 +28,10 @@ pub(crate) const VCT: &str = "https://dmv.example/credentials/id";
 const DAYS: i64 = 90;
 const DAY: i64 = 86_400;
 
-/// How long a status list may be kept, in seconds: short, so that a demonstration need not wait.
-const STATUS_TTL: i64 = 15;
-/// How long a status list is good at all, in seconds.
-const STATUS_LIFETIME: i64 = 300;
+/// How long a status list may be kept: short, so that a demonstration need not wait.
+const STATUS_TTL: Duration = Duration::from_secs(15);
+/// How long a status list is good at all.
+const STATUS_LIFETIME: Duration = Duration::from_secs(300);
 
 /// What can be disclosed by itself. `age_equal_or_over` stays an object in sight, so that one age can be shown alone.
 const DISCLOSABLE: [&[&str]; 11] = [
@@ -85,7 +90,7 @@ impl Dmv {
             ("GET", "/jwks") => Reply::json(200, &self.office.key_set()).for_any_origin(),
             ("GET", "/status/1") => match self.office.status_token(now()) {
                 Ok(token) => Reply::text("application/statuslist+jwt", token)
-                    .header("cache-control", format!("max-age={STATUS_TTL}"))
+                    .header("cache-control", format!("max-age={}", STATUS_TTL.as_secs()))
                     .for_any_origin(),
                 Err(_) => Reply::status(500).for_any_origin(),
             },
@@ -171,9 +176,20 @@ impl Office {
             "cnf": holder.cnf,
             "status": { "status_list": { "idx": index, "uri": self.status_uri() } },
         })));
-        // as many decoys as make the number of digests say nothing
-        let decoys = 2 + random::below(4) as usize;
-        sd_jwt::issue(&self.key, claims, &DISCLOSABLE, decoys)
+        let mut header = self.key.header();
+        header.insert("typ".to_owned(), json!("dc+sd-jwt"));
+        let path = |path: &&[&str]| path.iter().map(|name| PathElement::Name((*name).to_owned())).collect();
+        let issue = Issue {
+            header,
+            claims,
+            disclosable: DISCLOSABLE.iter().map(path).collect(),
+            // as many as make the number of digests say nothing
+            decoys: 1 + random::below(4) as usize,
+            hash: SdHash::parse("sha-256").context("sha-256 is known")?,
+        };
+        let prepared = issue.prepare(&mut random::fill)?;
+        let signature = self.key.signature(prepared.bytes()).map_err(|e| anyhow!("{e}"))?;
+        Ok(prepared.finish(&signature))
     }
 
     fn status_uri(&self) -> String {
@@ -191,30 +207,20 @@ impl Office {
 
     /// The Status List Token (Token Status List section 5.1).
     fn status_token(&self, now: i64) -> Result<String> {
-        let states = self.list().states();
+        let (uri, statuses) = (self.status_uri(), self.list().states());
+        let claims = StatusListClaims {
+            sub: &uri,
+            iss: Some(&self.url),
+            iat: Timestamp::from_unix(now),
+            lifetime: Some(STATUS_LIFETIME),
+            ttl: Some(STATUS_TTL),
+            bits: 1,
+            statuses: &statuses,
+        };
         let mut header = self.key.header();
         header.insert("typ".to_owned(), json!("statuslist+jwt"));
-        let claims = json!({
-            "iss": self.url,
-            "sub": self.status_uri(),
-            "iat": now,
-            "exp": now + STATUS_LIFETIME,
-            "ttl": STATUS_TTL,
-            "status_list": { "bits": 1, "lst": deflated(&states)? },
-        });
-        self.key.sign(prepare(&header, &object(claims))).map_err(|e| anyhow!("{e}"))
+        self.key.sign(prepare(&header, &claims.to_claims()?)).map_err(|e| anyhow!("{e}"))
     }
-}
-
-fn deflated(states: &[u8]) -> Result<String> {
-    use std::io::Write;
-    let mut bytes = vec![0u8; states.len() / 8];
-    for (at, state) in states.iter().enumerate() {
-        bytes[at / 8] |= state << (at % 8);
-    }
-    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(&bytes)?;
-    Ok(carded_verifier::base64url::encode(encoder.finish()?))
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -8,7 +8,6 @@ mod issuer;
 pub(super) mod page;
 mod people;
 mod random;
-mod sd_jwt;
 mod shop;
 mod status;
 mod wallet;

@@ -8,8 +8,16 @@ use ring::rand::{SecureRandom, SystemRandom};
 /// When the system has no randomness: nothing that is issued then could be trusted.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+    fill(&mut bytes);
     bytes
+}
+
+/// Fills `bytes` at random.
+///
+/// # Panics
+/// As [`bytes`].
+pub(crate) fn fill(bytes: &mut [u8]) {
+    SystemRandom::new().fill(bytes).expect("the system has randomness");
 }
 
 /// A text that cannot be guessed: 128 random bits as base64url.
