@@ -1,5 +1,8 @@
 //! The scene of the demo, with the software of others as its wallet, its issuer and its verifier.
 
+mod dcql;
+mod foreign;
 mod issuance;
+mod ours;
 mod sd_jwt;
 mod support;
