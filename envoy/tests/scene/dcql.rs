@@ -144,6 +144,22 @@ fn generated_queries_get_the_same_answers() {
     });
 }
 
+/// `null` on an empty array selects nothing, and what selects nothing is an error (section 7.1.1): the claim is not there.
+/// npm `dcql` 3.0.0 takes it as there. The generated cases leave it out; this test says when that can end.
+#[test]
+fn an_empty_selection_is_where_npm_dcql_differs() {
+    run(async {
+        let query = json!({ "credentials": [
+            { "id": "q", "format": "dc+sd-jwt", "meta": { "vct_values": ["urn:a"] }, "claims": [{ "path": ["list", null] }] },
+        ] });
+        let held = [credential("urn:a", json!({ "list": [] }))];
+        let theirs = peer("dcql.mjs", json!({ "cases": [{ "query": query, "held": held }] })).await?;
+        ensure!(theirs["answers"][0]["satisfied"] == true, "npm dcql has changed: {theirs:#}");
+        ensure!(ours(&query, &held)["satisfied"] == false);
+        Ok(())
+    });
+}
+
 const TYPES: [&str; 3] = ["urn:a", "urn:b", "urn:c"];
 const NAMES: [&str; 4] = ["age", "name", "list", "nested"];
 
@@ -158,7 +174,7 @@ fn wallet_card(random: &mut Random) -> Value {
     for name in NAMES {
         let value = match (random.below(5), name) {
             (0, _) => continue,
-            (_, "list") => Value::Array((0..random.below(3)).map(|_| leaf(random)).collect()),
+            (_, "list") => Value::Array((0..=random.below(2)).map(|_| leaf(random)).collect()),
             (1, "nested") => json!({ "list": [{ "age": leaf(random) }, { "name": leaf(random) }] }),
             (_, "nested") => json!({ "age": leaf(random), "name": leaf(random) }),
             _ => leaf(random),
