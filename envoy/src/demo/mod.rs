@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::target;
-pub use world::{Setup, World};
+pub use world::{Setup, World, session_key};
 
 /// How the demo is run.
 #[derive(Clone, Copy, Debug, Default)]

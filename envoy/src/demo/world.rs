@@ -1,6 +1,8 @@
 //! Everything the demo starts: Envoy, the houses of the scene, the provider, the tokens; and the lines it offers, each tried before it is shown.
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::fs;
 use std::net::SocketAddr;
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-use super::scene::{Knobs, Scene};
+use super::scene::{Knobs, Scene, random};
 use super::tokens::{Provider, TOKENS};
 use crate::client::{Reply, Request};
 use crate::config::{Bootstrap, document};
@@ -28,6 +30,8 @@ pub struct World {
     pub scene: Scene,
     /// The proxy.
     pub envoy: Envoy,
+    bootstrap: Bootstrap,
+    options: Options,
 }
 
 /// How a world differs from the demo's; tests use it.
@@ -39,6 +43,18 @@ pub struct Setup {
     pub wallet: PathBuf,
     /// The version of Envoy.
     pub version: String,
+    /// The key that sessions are sealed with, where it is not a fresh one: 32 bytes as base64.
+    pub session_key: Option<String>,
+    /// The level of Envoy's log, where it is not the usual one.
+    pub log_level: Option<String>,
+}
+
+/// The environment variable of the key that sessions are sealed with.
+const SESSION_KEY: &str = "CARDED_SESSION_KEY";
+
+/// A fresh key for sessions: 32 random bytes as base64.
+pub fn session_key() -> String {
+    STANDARD.encode(random::bytes::<32>())
 }
 
 impl Default for Setup {
@@ -47,6 +63,8 @@ impl Default for Setup {
             knobs: Knobs::default(),
             wallet: target().join("carded/web/wallet-demo"),
             version: fetch::ENVOY_VERSIONS[fetch::ENVOY_VERSIONS.len() - 1].to_owned(),
+            session_key: None,
+            log_level: None,
         }
     }
 }
@@ -103,8 +121,9 @@ impl World {
         let provider = Provider::start(&issuer, directory).await?;
         let scene = Scene::start(port, directory, &setup.wallet, setup.knobs).await?;
 
-        let rules =
-            fs::read_to_string(workspace().join("envoy/demo/carded.yaml"))?.replace(":8080", &format!(":{port}"));
+        let rules = fs::read_to_string(workspace().join("envoy/demo/carded.yaml"))?
+            .replace(":8080", &format!(":{port}"))
+            .replace("%3A8080", &format!("%3A{port}"));
         fs::write(directory.join("carded.yaml"), &rules)?;
         let mut bootstrap = Bootstrap::ready("gateway.yaml")?
             .listen(SocketAddr::from(([127, 0, 0, 1], port)))
@@ -129,12 +148,34 @@ impl World {
             }));
         }
 
-        let options = Options { directory: Some(directory.to_owned()), ..Options::version(&setup.version) };
+        // bodies are read only where this is on
+        bootstrap.plugin()["allow_on_headers_stop_iteration"] = json!(true);
+        bootstrap.plugin()["vm_config"]["environment_variables"] = json!({ "host_env_keys": [SESSION_KEY] });
+
+        let options = Options {
+            directory: Some(directory.to_owned()),
+            environment: vec![(SESSION_KEY.to_owned(), setup.session_key.clone().unwrap_or_else(session_key))],
+            log_level: setup.log_level.clone(),
+            ..Options::version(&setup.version)
+        };
         let envoy = Envoy::start(&bootstrap, &options).await?;
         let address = envoy.listener("edge").await?;
-        let world = Self { address, directory: directory.to_owned(), provider, scene, envoy };
+        let world = Self { address, directory: directory.to_owned(), provider, scene, envoy, bootstrap, options };
         world.make_tokens().await?;
         Ok(world)
+    }
+
+    /// Starts a second Envoy with the same configuration and the same secret beside the first, on a port of its own: one more
+    /// member of a fleet. Requests for the first's names are sent to the address that comes back.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn twin(&self, directory: &Path) -> Result<(Envoy, SocketAddr)> {
+        let bootstrap = self.bootstrap.clone().listen(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let options = Options { directory: Some(directory.to_owned()), ..self.options.clone() };
+        let envoy = Envoy::start(&bootstrap, &options).await?;
+        let address = envoy.listener("edge").await?;
+        Ok((envoy, address))
     }
 
     /// The processes that were started, with their names.

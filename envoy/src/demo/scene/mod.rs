@@ -7,7 +7,7 @@ pub(super) mod http;
 mod issuer;
 pub(super) mod page;
 mod people;
-mod random;
+pub(super) mod random;
 mod shop;
 mod status;
 mod wallet;
