@@ -4,10 +4,13 @@
 //! A document is fresh for the lifetime that its reply asks for, within bounds (RFC 9111 section 4.2). Before that
 //! ends it is [`due`](Documents::due) for a refresh in the background; an expired one serves for a bounded while as
 //! long as refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
+use crate::credential_issuer::{self, IssuerKeys};
+use crate::did::{Did, DidDocument};
 use crate::discovery;
 use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::jwks::KeySet;
 use crate::limits::Limits;
+use crate::status_list::StatusListToken;
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
 use sha2::{Digest, Sha256};
@@ -113,6 +116,8 @@ enum Content {
     /// the fetch of the key set that it names
     Discovery(Fetch),
     Keys(KeySet),
+    Did(Box<DidDocument>),
+    StatusList(Box<StatusListToken>),
 }
 
 /// What is known of a document.
@@ -126,10 +131,7 @@ pub(crate) enum Found<'a> {
 
 impl Stored {
     pub(crate) fn keys(&self) -> Option<&KeySet> {
-        match &self.content {
-            Content::Keys(keys) => Some(keys),
-            Content::Discovery(_) => None,
-        }
+        if let Content::Keys(keys) = &self.content { Some(keys) } else { None }
     }
 
     pub(crate) fn expires(&self) -> Timestamp {
@@ -137,10 +139,22 @@ impl Stored {
     }
 
     pub(crate) fn jwks_fetch(&self) -> Option<&Fetch> {
-        match &self.content {
-            Content::Discovery(fetch) => Some(fetch),
-            Content::Keys(_) => None,
-        }
+        if let Content::Discovery(fetch) = &self.content { Some(fetch) } else { None }
+    }
+
+    pub(crate) fn did(&self) -> Option<&DidDocument> {
+        if let Content::Did(document) = &self.content { Some(document) } else { None }
+    }
+
+    pub(crate) fn status_list(&self) -> Option<&StatusListToken> {
+        if let Content::StatusList(token) = &self.content { Some(token) } else { None }
+    }
+
+    /// An estimate, from what it was parsed from.
+    fn memory(&self) -> usize {
+        const KEY: usize = 2048;
+        let inflated = self.status_list().map_or(0, StatusListToken::inflated_bytes);
+        self.bytes + inflated + self.keys().map_or(0, |keys| keys.len() * KEY)
     }
 }
 
@@ -174,18 +188,22 @@ impl Documents {
                 self.version = self.version.wrapping_add(1);
             }
             // anyone can make up a tenant: one note for the issuer, none for the name
-            None if !fetch.is_configured() && fetch.kind() == DocumentKind::Discovery => {
-                self.unknown_failed.insert(fetch.issuer(), now);
-            }
+            None if !fetch.is_configured() && fetch.kind() == DocumentKind::Discovery => self.note_unknown(fetch, now),
             None => {
                 if why != FetchFailure::NoRoom && self.make_room(fetch).is_ok() {
                     self.entries.insert(fetch.slot().clone(), failure());
                 } else {
                     // without room for a note the tenant is forgotten, and as good as made up
                     self.entries.remove(&Slot { kind: DocumentKind::Discovery, ..fetch.slot().clone() });
-                    self.unknown_failed.insert(fetch.issuer(), now);
+                    self.note_unknown(fetch, now);
                 }
             }
+        }
+    }
+
+    fn note_unknown(&mut self, fetch: &Fetch, now: Timestamp) {
+        if let Some(issuer) = fetch.issuer() {
+            self.unknown_failed.insert(issuer, now);
         }
     }
 
@@ -196,17 +214,30 @@ impl Documents {
         if reply.body.len() > self.limits.document_bytes {
             return Err(FetchFailure::TooLarge);
         }
+        let malformed = |why: String| FetchFailure::Malformed(why);
+        // nothing symmetric is ever taken from the network
+        let keys = |bytes: &[u8]| KeySet::parse(bytes, &[]).map(Content::Keys).map_err(|error| error.to_string());
         match fetch.kind() {
             DocumentKind::Discovery => {
                 let (depth, policy) = (self.limits.json_depth, self.limits.url_policy);
                 discovery::jwks_uri(&reply.body, fetch.iss(), depth, policy)
                     .map(|url| Content::Discovery(fetch.jwks_of(url)))
-                    .map_err(FetchFailure::Malformed)
+                    .map_err(malformed)
             }
-            // nothing symmetric is ever taken from the network
-            DocumentKind::Jwks => KeySet::parse(&reply.body, &[])
-                .map(Content::Keys)
-                .map_err(|error| FetchFailure::Malformed(error.to_string())),
+            DocumentKind::CredentialIssuer => {
+                match credential_issuer::parse(&reply.body, fetch.iss(), &self.limits).map_err(malformed)? {
+                    IssuerKeys::At(url) => Ok(Content::Discovery(fetch.jwks_of(url))),
+                    IssuerKeys::Here(keys) => Ok(Content::Keys(keys)),
+                }
+            }
+            DocumentKind::Jwks | DocumentKind::CredentialKeys => keys(&reply.body).map_err(malformed),
+            DocumentKind::DidDocument => Did::parse(fetch.iss())
+                .and_then(|did| DidDocument::parse(&reply.body, &did, &self.limits))
+                .map(|document| Content::Did(Box::new(document)))
+                .map_err(|error| malformed(error.to_string())),
+            DocumentKind::StatusList => StatusListToken::parse(&reply.body, &self.limits)
+                .map(|token| Content::StatusList(Box::new(token)))
+                .map_err(malformed),
         }
     }
 
@@ -221,8 +252,13 @@ impl Documents {
             }
             Some(_) => {}
         }
-        let bounds = self.limits.lifetime;
-        let lifetime = reply.max_age.unwrap_or(bounds.default).clamp(bounds.min, bounds.max);
+        let (bounds, asked, stale) = match &content {
+            // "how long a copy serves before a fresh one is fetched" is the list's own word (`ttl`); an old one tells
+            // nothing of what was revoked since
+            Content::StatusList(token) => (self.limits.status_lifetime, token.ttl().or(reply.max_age), Duration::ZERO),
+            _ => (self.limits.lifetime, reply.max_age, self.limits.stale),
+        };
+        let lifetime = asked.unwrap_or(bounds.default).clamp(bounds.min, bounds.max);
         let expires = now.saturating_add(lifetime);
         let document = Stored {
             content,
@@ -230,17 +266,43 @@ impl Documents {
             // the last quarter is the margin, so that a few failures can be made up for
             refresh: now.saturating_add(lifetime.saturating_sub(lifetime / 4)),
             expires,
-            stale_until: expires.saturating_add(self.limits.stale),
+            stale_until: expires.saturating_add(stale),
             bytes: reply.body.len(),
             digest: Sha256::digest(&reply.body).into(),
         };
         let before = self.entries.get(fetch.slot()).and_then(|entry| entry.document.as_ref());
-        if before.is_some_and(|before| before.digest != document.digest) {
+        // what a status list says is asked of it anew each time: no verdict of before rests on it
+        let says_who_signs = fetch.kind() != DocumentKind::StatusList;
+        if says_who_signs && before.is_some_and(|before| before.digest != document.digest) {
             self.version = self.version.wrapping_add(1);
         }
         let entry = Entry { fetch: fetch.clone(), document: Some(document), failed: None };
         self.entries.insert(fetch.slot().clone(), entry);
+        if fetch.kind() == DocumentKind::StatusList {
+            self.bound_status_lists(fetch);
+        }
         Ok(())
+    }
+
+    /// Forgets the oldest status lists while all of them together take more than they may; never the newest.
+    fn bound_status_lists(&mut self, newest: &Fetch) {
+        let lists = |entries: &BTreeMap<Slot, Entry>| {
+            let kept = entries.iter().filter(|(slot, _)| slot.kind == DocumentKind::StatusList);
+            kept.filter_map(|(slot, entry)| entry.document.as_ref().map(|d| (d.fetched, d.memory(), slot.clone())))
+                .collect::<Vec<_>>()
+        };
+        let mut lists = lists(&self.entries);
+        let mut memory: usize = lists.iter().map(|(_, memory, _)| memory).sum();
+        lists.sort_by_key(|(fetched, _, _)| *fetched);
+        for (_, bytes, slot) in lists {
+            if memory <= self.limits.status_memory {
+                break;
+            }
+            if slot != *newest.slot() {
+                self.entries.remove(&slot);
+                memory = memory.saturating_sub(bytes);
+            }
+        }
     }
 
     /// Makes room for one more: tenants that no policy names go first, the oldest first. They never push out anything
@@ -254,7 +316,7 @@ impl Documents {
         let victim = self
             .entries
             .iter()
-            .filter(|(slot, _)| slot.issuer != new.issuer || slot.tenant != new.tenant)
+            .filter(|(slot, _)| slot.owner != new.owner)
             .filter(|(_, entry)| fetch.is_configured() || !entry.fetch.is_configured())
             .min_by_key(|(_, entry)| (entry.fetch.is_configured(), age(entry)))
             .map(|(slot, _)| slot.clone());
@@ -272,7 +334,7 @@ impl Documents {
     pub fn due(&self, trust: &Trust, now: Timestamp) -> Vec<Fetch> {
         let mut fetches = Vec::new();
         for entry in self.entries.values().filter(|entry| entry.fetch.is_configured()) {
-            if trust.issuer(entry.fetch.issuer()).is_none() {
+            if !trust.names(&entry.fetch) {
                 continue;
             }
             let jwks = entry.document.as_ref().and_then(Stored::jwks_fetch);
@@ -283,17 +345,17 @@ impl Documents {
                 }
             }
             // a key set that discovery names is looked at with its discovery document
-            let by_discovery = entry.fetch.kind() == DocumentKind::Jwks && self.has_discovery(entry);
-            if !by_discovery && self.is_due(entry, now) {
+            if !self.has_metadata(entry) && self.is_due(entry, now) {
                 fetches.push(entry.fetch.clone());
             }
         }
         fetches
     }
 
-    fn has_discovery(&self, entry: &Entry) -> bool {
-        let slot = Slot { kind: DocumentKind::Discovery, ..entry.fetch.slot().clone() };
-        self.entries.contains_key(&slot)
+    /// Whether it is a key set whose metadata document is known.
+    fn has_metadata(&self, entry: &Entry) -> bool {
+        let metadata = |kind| Slot { kind, ..entry.fetch.slot().clone() };
+        entry.fetch.kind().named_by().is_some_and(|kind| self.entries.contains_key(&metadata(kind)))
     }
 
     fn is_due(&self, entry: &Entry, now: Timestamp) -> bool {
@@ -321,9 +383,8 @@ impl Documents {
     /// About how many bytes they take: an estimate from what they were parsed from.
     pub fn memory(&self) -> usize {
         const ENTRY: usize = 1024;
-        const KEY: usize = 2048;
-        let document = |document: &Stored| document.bytes + document.keys().map_or(0, |keys| keys.len() * KEY);
-        self.entries.values().map(|entry| ENTRY + entry.document.as_ref().map_or(0, document)).sum()
+        let memory = |entry: &Entry| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
+        self.entries.values().map(memory).sum()
     }
 
     /// What is known of a slot. `id` asks for the document of that fetch only.

@@ -12,6 +12,14 @@ pub enum DocumentKind {
     Discovery,
     /// A JWK Set (RFC 7517 section 5).
     Jwks,
+    /// The metadata of an issuer of credentials (SD-JWT VC, "JWT VC Issuer Metadata").
+    CredentialIssuer,
+    /// The JWK Set that such metadata names by `jwks_uri`.
+    CredentialKeys,
+    /// A DID document (DID Core section 4).
+    DidDocument,
+    /// A Status List Token (Token Status List, "Status List Token in JWT Format").
+    StatusList,
 }
 
 impl DocumentKind {
@@ -20,6 +28,29 @@ impl DocumentKind {
         match self {
             Self::Discovery => "discovery",
             Self::Jwks => "jwks",
+            Self::CredentialIssuer => "credential_issuer",
+            Self::CredentialKeys => "credential_keys",
+            Self::DidDocument => "did_document",
+            Self::StatusList => "status_list",
+        }
+    }
+
+    /// What the caller asks for with `Accept`.
+    pub fn accept(self) -> &'static str {
+        match self {
+            Self::Discovery | Self::CredentialIssuer => "application/json",
+            Self::Jwks | Self::CredentialKeys => "application/jwk-set+json, application/json",
+            Self::DidDocument => "application/did+json, application/did+ld+json, application/json",
+            Self::StatusList => "application/statuslist+jwt",
+        }
+    }
+
+    /// For a key set that metadata names: the kind of that metadata.
+    pub(crate) fn named_by(self) -> Option<Self> {
+        match self {
+            Self::Jwks => Some(Self::Discovery),
+            Self::CredentialKeys => Some(Self::CredentialIssuer),
+            _ => None,
         }
     }
 }
@@ -38,32 +69,59 @@ struct Inner {
     id: String,
     slot: Slot,
     issuer_name: String,
-    /// what a discovery document must call itself
+    /// what the document must call itself: `issuer` of metadata, `id` of a DID document, `sub` of a status list
     iss: String,
     url: HttpsUrl,
     configured: bool,
 }
 
-/// The place of a document: one of each kind for an issuer and tenant.
+/// The place of a document: one of each kind for its owner.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Slot {
-    pub(crate) issuer: IssuerIndex,
-    pub(crate) tenant: Option<Box<str>>,
+    pub(crate) owner: Owner,
     pub(crate) kind: DocumentKind,
+}
+
+/// Whose document it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Owner {
+    /// An issuer of JWTs, and its tenant.
+    Issuer(IssuerIndex, Option<Box<str>>),
+    /// Who or what bears this name, the same for every policy: an issuer of credentials, a DID, a status list.
+    Named(Box<str>),
+}
+
+impl Slot {
+    pub(crate) fn named(kind: DocumentKind, name: &str) -> Self {
+        Self { owner: Owner::Named(name.into()), kind }
+    }
 }
 
 impl Fetch {
     /// `configured`: the policy names this issuer (and tenant) itself, rather than by an open pattern.
     pub(crate) fn new(issuer_name: &str, iss: String, slot: Slot, url: HttpsUrl, configured: bool) -> Self {
         // `|` is in none of the parts: names are [a-z0-9_-]+, tenants unreserved characters, and no URL has one
-        let id = format!("{}|{issuer_name}|{}|{url}", slot.kind.as_str(), slot.tenant.as_deref().unwrap_or_default());
+        let tenant = match &slot.owner {
+            Owner::Issuer(_, tenant) => tenant.as_deref().unwrap_or_default(),
+            Owner::Named(_) => "",
+        };
+        let id = format!("{}|{issuer_name}|{tenant}|{url}", slot.kind.as_str());
         let inner = Inner { id, slot, issuer_name: issuer_name.to_owned(), iss, url, configured };
         Self { inner: Arc::new(inner), unknown_tenant: false }
     }
 
-    /// The key set that a discovery document names, for the same issuer and tenant.
+    /// The document of that name, which no issuer of JWTs owns. Neither `https` URLs nor DIDs have a `|`.
+    pub(crate) fn named(kind: DocumentKind, name: &str, url: HttpsUrl, configured: bool) -> Self {
+        Self::new(name, name.to_owned(), Slot::named(kind, name), url, configured)
+    }
+
+    /// The key set that a metadata document names, for the same issuer and tenant.
     pub(crate) fn jwks_of(&self, url: HttpsUrl) -> Self {
-        let slot = Slot { kind: DocumentKind::Jwks, ..self.inner.slot.clone() };
+        let kind = match self.kind() {
+            DocumentKind::CredentialIssuer => DocumentKind::CredentialKeys,
+            _ => DocumentKind::Jwks,
+        };
+        let slot = Slot { kind, ..self.inner.slot.clone() };
         Self::new(&self.inner.issuer_name, self.inner.iss.clone(), slot, url, self.inner.configured)
     }
 
@@ -98,9 +156,12 @@ impl Fetch {
         &self.inner.id
     }
 
-    /// The issuer that it is for.
-    pub fn issuer(&self) -> IssuerIndex {
-        self.inner.slot.issuer
+    /// The issuer of JWTs that it is for; `None` for the documents of credentials.
+    pub fn issuer(&self) -> Option<IssuerIndex> {
+        match self.inner.slot.owner {
+            Owner::Issuer(index, _) => Some(index),
+            Owner::Named(_) => None,
+        }
     }
 
     /// Whether it is for a tenant that no policy names and of which nothing is known yet: anyone can make up such a

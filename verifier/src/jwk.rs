@@ -8,7 +8,8 @@ use p256::ecdsa::VerifyingKey as P256Key;
 use p384::ecdsa::VerifyingKey as P384Key;
 use rsa::pkcs8::EncodePublicKey;
 use rsa::{BoxedUint, RsaPublicKey};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The largest RSA modulus that is taken: what a check costs grows with its square.
@@ -170,6 +171,42 @@ impl PublicKey {
     /// SubjectPublicKeyInfo in DER, as native crypto takes it (RFC 5280, RFC 5480, RFC 8410). `None` for a secret.
     pub fn spki_der(&self) -> Option<&[u8]> {
         (!self.spki.is_empty()).then_some(self.spki.as_slice())
+    }
+
+    /// The public JWK with the members that make the key and no others (RFC 7518 section 6, RFC 8037 section 2). `None`
+    /// for a secret.
+    pub fn to_jwk(&self) -> Option<Map<String, Value>> {
+        use rsa::traits::PublicKeyParts;
+        let point = |crv: &str, point: &[u8]| {
+            // uncompressed: 4, x, y (SEC 1 section 2.3.3)
+            let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(point.len() / 2).unwrap_or_default();
+            json!({"kty": "EC", "crv": crv, "x": base64url::encode(x), "y": base64url::encode(y)})
+        };
+        let jwk = match &self.material {
+            Material::Rsa(key) => json!({
+                "kty": "RSA",
+                "n": base64url::encode(key.n().to_be_bytes_trimmed_vartime()),
+                "e": base64url::encode(key.e().to_be_bytes_trimmed_vartime()),
+            }),
+            Material::P256(key) => point("P-256", &key.to_sec1_bytes()),
+            Material::P384(key) => point("P-384", &key.to_sec1_bytes()),
+            Material::Ed25519(key) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": base64url::encode(key.as_bytes())})
+            }
+            Material::Secret(_) => return None,
+        };
+        if let Value::Object(members) = jwk { Some(members) } else { None }
+    }
+
+    /// What names the key whatever its form: the base64url SHA-256 of its JWK (RFC 7638 section 3). `None` for a
+    /// secret, whose thumbprint would tell of it (section 7).
+    pub fn thumbprint(&self) -> Option<String> {
+        let members = self.to_jwk()?;
+        // in the order of their names, without white space; the values are plain ASCII
+        let mut names: Vec<_> = members.iter().collect();
+        names.sort_by_key(|(name, _)| *name);
+        let text: Vec<String> = names.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        Some(base64url::encode(Sha256::digest(format!("{{{}}}", text.join(",")))))
     }
 
     /// The key and, where the JWK names it, its one algorithm. Members that are not understood are ignored (RFC 7517

@@ -2,7 +2,7 @@
 use crate::algorithm::{Algorithm, KeyType};
 use crate::json::{self, JsonError};
 use crate::jwk::{KeyError, PublicKey, has_private_part, is_symmetric};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -82,7 +82,11 @@ impl KeySet {
     /// # Errors
     /// [`KeySetError`] where the whole set is in doubt: not strict JSON, duplicate `kid`s, private or symmetric keys.
     pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Self, KeySetError> {
-        let document = json::parse_object(bytes, DEPTH).map_err(KeySetError::Json)?;
+        Self::from_object(&json::parse_object(bytes, DEPTH).map_err(KeySetError::Json)?, allowed)
+    }
+
+    /// The same from strict JSON that is parsed already.
+    pub(crate) fn from_object(document: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Self, KeySetError> {
         let Some(Value::Array(members)) = document.get("keys") else {
             return Err(KeySetError::Malformed);
         };

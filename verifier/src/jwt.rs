@@ -1,8 +1,9 @@
 //! The parts of a compact JWS that holds a JWT, strictly (RFC 7515 sections 3 to 5, RFC 7519 sections 5 and 7.2, RFC
 //! 8725).
 //!
-//! Of the header only `alg`, `kid` and `typ` are used. `jwk`, `jku`, `x5u`, `x5c` and `x5t` are ignored: providers do
-//! send them, and nothing here ever takes a key or an address from a token. What would change how the token is read
+//! Of the header only `alg`, `kid` and `typ` are used. `jwk`, `jku`, `x5u` and `x5t` are ignored: providers do send
+//! them, and nothing here ever takes a key or an address from a token. `x5c` counts for credentials alone, where a
+//! policy names the root that its chain must lead to. What would change how the token is read
 //! (`crit`, `b64`, `zip`, a nested `cty`, `enc`) is refused.
 use crate::base64url;
 use crate::json;
@@ -11,10 +12,13 @@ use crate::outcome::Code;
 use serde_json::{Map, Value};
 
 /// A token whose shape is sound. Nothing in it is true yet.
+#[derive(Debug)]
 pub(crate) struct Token<'a> {
     pub(crate) alg: String,
     pub(crate) kid: Option<String>,
     pub(crate) typ: Option<String>,
+    /// what else the header holds
+    pub(crate) header: Map<String, Value>,
     pub(crate) claims: Map<String, Value>,
     /// what is signed: header and payload as they came, with their dot
     pub(crate) message: &'a [u8],
@@ -56,7 +60,7 @@ pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, R
     // the first two parts and the dot between them
     let end = token.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
     let message = token.get(..end).unwrap_or_default();
-    Ok(Token { alg, kid, typ, claims, message, signature })
+    Ok(Token { alg, kid, typ, header, claims, message, signature })
 }
 
 fn object(part: &[u8], limits: &Limits, which: &str) -> Result<Map<String, Value>, Refusal> {

@@ -16,7 +16,10 @@
 //! assert!(matches!(outcome, Outcome::Denied(_)));
 //! ```
 //!
-//! Holding a [`Verified`] proves that every check ran: neither it nor a [`Fetch`] can be built outside this crate.
+//! A credential that a person shows is verified in the same way, by [`verify_presentation`].
+//!
+//! Holding a [`Verified`] or a [`VerifiedCredential`] proves that every check ran: neither they nor a [`Fetch`] can be
+//! built outside this crate.
 //!
 //! ```compile_fail,E0451
 //! fn forge(real: carded_verifier::Verified) -> carded_verifier::Verified {
@@ -37,13 +40,17 @@
 pub mod age;
 pub mod algorithm;
 pub mod base64url;
+mod checks;
 pub mod claim_path;
+pub mod credential;
+mod credential_issuer;
 pub mod dcql;
 pub mod did;
 mod discovery;
 pub mod documents;
 pub mod evidence;
 pub mod fetch;
+pub mod holder;
 pub mod issuer;
 pub mod json;
 pub mod jwk;
@@ -51,10 +58,15 @@ pub mod jwks;
 mod jwt;
 pub mod limits;
 pub mod outcome;
+pub mod presentation;
 pub mod provider;
 pub mod required_claim;
+pub mod sd_jwt;
+mod sd_jwt_vc;
 #[cfg(feature = "sign")]
 pub mod sign;
+mod signer;
+pub mod status_list;
 pub mod time;
 pub mod trust;
 pub mod url;
@@ -62,16 +74,22 @@ mod verdict;
 
 pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;
+pub use credential::{
+    CredentialError, CredentialIndex, CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer,
+};
 pub use documents::{DocumentError, Documents, FetchFailure, Reply};
 pub use evidence::Evidence;
 pub use fetch::{DocumentKind, Fetch};
+pub use holder::Holder;
 pub use issuer::{Issuer, IssuerId, KeySource};
 pub use jwk::PublicKey;
 pub use jwks::{KeySet, KeySetError};
 pub use limits::{LifetimeBounds, Limits};
 pub use outcome::{Check, Class, Code, Denied, Outcome, Report, Verified};
+pub use presentation::{Presentation, VerifiedCredential, verify_issued, verify_presentation};
 pub use provider::{RustCrypto, SignatureError, SignatureProvider};
 pub use required_claim::{ClaimTest, RequiredClaim};
+pub use status_list::{CheckedStatus, StatusReference, verify_status};
 pub use time::Timestamp;
 pub use trust::{IssuerIndex, Trust, TrustError};
 pub use url::{HttpsUrl, UrlError, UrlPolicy};

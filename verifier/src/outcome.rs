@@ -9,11 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The answer of [`crate::verify`].
+/// The answer of [`crate::verify`], and of [`crate::verify_presentation`] with other proof in it.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+#[must_use = "nothing is verified until the outcome is looked at"]
+pub enum Outcome<V = Verified> {
     /// Every check ran and passed.
-    Verified(Verified),
+    Verified(V),
     /// A check failed.
     Denied(Denied),
     /// A document is needed first: fetch it, put the reply or the failure into the documents, and ask again.
@@ -89,24 +90,19 @@ impl Verified {
 
     /// The checks that ran, in order.
     pub fn report(&self) -> Report {
-        let lines = self.passed.iter().map(|check| Line {
-            check: *check,
-            passed: true,
-            detail: match check {
-                Check::Issuer => match &self.tenant {
-                    Some(tenant) => format!("{}, tenant {}", self.name, tenant.escape_debug()),
-                    None => self.name.to_string(),
-                },
-                Check::Algorithm => self.algorithm.name().to_owned(),
-                Check::Key => match &self.kid {
-                    Some(kid) => format!("kid {}", kid.escape_debug()),
-                    None => "the only one of its algorithm".to_owned(),
-                },
-                Check::Signature => format!("by {}", self.provider),
-                _ => String::new(),
+        Report::of_passed(&self.passed, |check| match check {
+            Check::Issuer => match &self.tenant {
+                Some(tenant) => format!("{}, tenant {}", self.name, tenant.escape_debug()),
+                None => self.name.to_string(),
             },
-        });
-        Report { lines: lines.collect() }
+            Check::Algorithm => self.algorithm.name().to_owned(),
+            Check::Key => match &self.kid {
+                Some(kid) => format!("kid {}", kid.escape_debug()),
+                None => "the only one of its algorithm".to_owned(),
+            },
+            Check::Signature => format!("by {}", self.provider),
+            _ => String::new(),
+        })
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -208,12 +204,18 @@ pub enum Check {
     Signature,
     /// It is the right kind of token.
     Type,
+    /// What its issuer lets its holder show or withhold was shown as the issuer signed it.
+    Disclosures,
     /// It is meant for us.
     Audience,
     /// It is valid now.
     Time,
     /// It has the claims that the policy requires.
     Claims,
+    /// Its holder shows it, to us and now.
+    Binding,
+    /// Its issuer has not taken it back.
+    Status,
 }
 
 impl Check {
@@ -227,9 +229,12 @@ impl Check {
             Self::Key => "key",
             Self::Signature => "signature",
             Self::Type => "type",
+            Self::Disclosures => "disclosures",
             Self::Audience => "audience",
             Self::Time => "time",
             Self::Claims => "claims",
+            Self::Binding => "binding",
+            Self::Status => "status",
         }
     }
 }
@@ -254,6 +259,11 @@ struct Line {
 }
 
 impl Report {
+    pub(crate) fn of_passed(passed: &[Check], detail: impl Fn(Check) -> String) -> Self {
+        let line = |check: &Check| Line { check: *check, passed: true, detail: detail(*check) };
+        Self { lines: passed.iter().map(line).collect() }
+    }
+
     /// Each check with whether it passed and a detail, which may be empty.
     pub fn lines(&self) -> impl Iterator<Item = (Check, bool, &str)> {
         self.lines.iter().map(|line| (line.check, line.passed, line.detail.as_str()))
@@ -346,13 +356,57 @@ codes! {
     /// A claim has a wrong type.
     ClaimInvalid = "claim_invalid", Evidence;
 
+    // the sender: it is a presentation of a credential, but not a sound one
+    /// The presentation is longer than the limit.
+    PresentationTooLarge = "presentation_too_large", Evidence;
+    /// The presentation is not of the credential's format.
+    PresentationMalformed = "presentation_malformed", Evidence;
+    /// A disclosure is not what the issuer signed, or is shown twice, or belongs nowhere.
+    DisclosureInvalid = "disclosure_invalid", Evidence;
+    /// The credential's chain of certificates does not lead to a root that is trusted for it.
+    CertificateUntrusted = "certificate_untrusted", Evidence;
+    /// The credential names no key of its holder that can be used.
+    HolderKeyInvalid = "holder_key_invalid", Evidence;
+    /// The proof that its holder shows the credential is missing.
+    KeyBindingMissing = "key_binding_missing", Evidence;
+    /// The proof that its holder shows the credential does not hold.
+    KeyBindingInvalid = "key_binding_invalid", Evidence;
+    /// The presentation was made for another request.
+    NonceMismatch = "nonce_mismatch", Evidence;
+    /// The presentation was made too long ago, or in the future.
+    PresentationStale = "presentation_stale", Evidence;
+
+    // the sender: it is a genuine credential, but not one that counts
+    /// The credential is not of the type that was asked for.
+    CredentialTypeMismatch = "credential_type_mismatch", Evidence;
+    /// The credential has expired.
+    CredentialExpired = "credential_expired", Evidence;
+    /// The credential is not valid yet, or was issued in the future.
+    CredentialNotYetValid = "credential_not_yet_valid", Evidence;
+    /// The credential was issued longer ago than the policy takes.
+    CredentialTooOld = "credential_too_old", Evidence;
+    /// The issuer has revoked the credential.
+    CredentialRevoked = "credential_revoked", Evidence;
+    /// The issuer has suspended the credential for the time being.
+    CredentialSuspended = "credential_suspended", Evidence;
+    /// The credential has no status, and the policy requires one.
+    StatusMissing = "status_missing", Evidence;
+    /// The credential's status, or the list that it is in, is not one to trust.
+    StatusInvalid = "status_invalid", Evidence;
+
     // the policy: it is good, but not enough
+    /// The credential does not show what was asked for.
+    QueryNotMet = "query_not_met", Insufficient;
     /// A claim that the policy requires is missing or has another value.
     ClaimMismatch = "claim_mismatch", Insufficient;
 
     // the provider, or the way to it
     /// The issuer's keys cannot be had at the moment.
     KeysUnavailable = "keys_unavailable", Unavailable;
+    /// The DID document of the issuer or holder cannot be had at the moment.
+    DidUnresolvable = "did_unresolvable", Unavailable;
+    /// The credential's status cannot be had at the moment.
+    StatusUnavailable = "status_unavailable", Unavailable;
 }
 
 impl fmt::Display for Code {

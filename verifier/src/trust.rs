@@ -1,7 +1,8 @@
 //! Whose word is taken, compiled once from the configuration: issuers found by one look-up, and the limits.
 use crate::algorithm::{Algorithm, KeyType};
+use crate::credential::{CompiledCredential, CredentialError, CredentialIndex, CredentialPolicy};
 use crate::discovery;
-use crate::fetch::{DocumentKind, Fetch, Slot};
+use crate::fetch::{DocumentKind, Fetch, Owner, Slot};
 use crate::issuer::{Issuer, KeySource, is_tenant, origin_of};
 use crate::jwt::bare_type;
 use crate::limits::Limits;
@@ -17,7 +18,7 @@ use std::time::Duration;
 /// only, so nobody can fill it with colliding keys.
 type Lookup<V> = HashMap<String, V, BuildHasherDefault<DefaultHasher>>;
 
-const MOST_SKEW: Duration = Duration::from_secs(300);
+pub(crate) const MOST_SKEW: Duration = Duration::from_secs(300);
 
 /// `typ`s of tokens that are something else, and never an access token (RFC 8725 section 3.11).
 const OTHER_KINDS: [&str; 10] = [
@@ -77,6 +78,8 @@ pub enum TrustError {
     Type(String),
     /// A bound of the limits is out of order or zero.
     Limits(&'static str),
+    /// The policy of the credential with this `id` is unsafe or ambiguous.
+    Credential(String, CredentialError),
 }
 
 impl fmt::Display for TrustError {
@@ -104,6 +107,7 @@ impl fmt::Display for TrustError {
             Self::Skew(name) => write!(f, "issuer `{name}`: a clock skew is at most five minutes"),
             Self::Type(name) => write!(f, "issuer `{name}`: `typ` is empty or names another kind of token"),
             Self::Limits(which) => write!(f, "limits: {which}"),
+            Self::Credential(id, why) => write!(f, "credential `{id}`: {why}"),
         }
     }
 }
@@ -117,6 +121,8 @@ pub struct Trust {
     exact: Lookup<IssuerIndex>,
     /// patterns by scheme and authority
     patterns: Lookup<Vec<IssuerIndex>>,
+    credentials: Vec<CompiledCredential>,
+    credential_ids: Lookup<CredentialIndex>,
     limits: Limits,
     provider: Arc<dyn SignatureProvider>,
 }
@@ -164,16 +170,12 @@ impl Compiled {
     }
 
     pub(crate) fn slot(&self, tenant: Option<&str>, kind: DocumentKind) -> Slot {
-        Slot { issuer: self.index, tenant: tenant.map(Box::from), kind }
+        Slot { owner: Owner::Issuer(self.index, tenant.map(Box::from)), kind }
     }
 }
 
 fn sole_algorithm(issuer: &Issuer, key_type: KeyType) -> Option<Algorithm> {
-    let mut of_type = issuer.algorithms.iter().filter(|algorithm| algorithm.key_type() == key_type);
-    match (of_type.next(), of_type.next()) {
-        (Some(algorithm), None) => Some(*algorithm),
-        _ => None,
-    }
+    crate::signer::sole_algorithm(&issuer.algorithms, key_type)
 }
 
 impl Trust {
@@ -188,6 +190,8 @@ impl Trust {
             names: Lookup::default(),
             exact: Lookup::default(),
             patterns: Lookup::default(),
+            credentials: Vec::new(),
+            credential_ids: Lookup::default(),
             limits,
             provider,
         };
@@ -195,6 +199,51 @@ impl Trust {
             trust.add(issuer)?;
         }
         Ok(trust)
+    }
+
+    /// The same with policies of credentials, which people may be asked to show.
+    ///
+    /// # Errors
+    /// [`TrustError::Credential`] for the first that is unsafe or ambiguous.
+    pub fn with_credentials(mut self, policies: Vec<CredentialPolicy>) -> Result<Self, TrustError> {
+        for policy in policies {
+            let id = policy.query.id.clone();
+            let index = CredentialIndex::new(self.credentials.len());
+            if self.credential_ids.insert(id.clone(), index).is_some() {
+                return Err(TrustError::Credential(id, CredentialError::DuplicateId));
+            }
+            let compiled =
+                CompiledCredential::new(index, policy, &self.limits).map_err(|why| TrustError::Credential(id, why))?;
+            self.credentials.push(compiled);
+        }
+        Ok(self)
+    }
+
+    /// The policy at an index; `None` for an index of another, longer list.
+    pub fn credential(&self, index: CredentialIndex) -> Option<&CredentialPolicy> {
+        self.compiled_credential(index).map(|compiled| &compiled.policy)
+    }
+
+    /// The policy whose query has that `id`.
+    pub fn credential_of(&self, id: &str) -> Option<CredentialIndex> {
+        self.credential_ids.get(id).copied()
+    }
+
+    /// All policies of credentials, in their order.
+    pub fn credentials(&self) -> impl Iterator<Item = (CredentialIndex, &CredentialPolicy)> {
+        self.credentials.iter().map(|compiled| (compiled.index, &compiled.policy))
+    }
+
+    pub(crate) fn compiled_credential(&self, index: CredentialIndex) -> Option<&CompiledCredential> {
+        self.credentials.get(index.as_usize())
+    }
+
+    /// Whether the policies name who the document is of.
+    pub(crate) fn names(&self, fetch: &Fetch) -> bool {
+        match &fetch.slot().owner {
+            Owner::Issuer(index, _) => self.issuer(*index).is_some(),
+            Owner::Named(name) => self.credentials.iter().any(|compiled| compiled.trusts(fetch.kind(), name)),
+        }
     }
 
     fn add(&mut self, mut issuer: Issuer) -> Result<(), TrustError> {
@@ -277,6 +326,11 @@ impl Trust {
                 fetches.extend(tenants.filter_map(|tenant| compiled.discovery(Some(tenant), self.limits.url_policy)));
             }
         }
+        for fetch in self.credentials.iter().flat_map(CompiledCredential::first_fetches) {
+            if !fetches.contains(fetch) {
+                fetches.push(fetch.clone());
+            }
+        }
         fetches
     }
 
@@ -302,6 +356,7 @@ impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trust")
             .field("issuers", &self.issuers.len())
+            .field("credentials", &self.credentials.len())
             .field("provider", &self.provider.name())
             .finish_non_exhaustive()
     }

@@ -4,37 +4,23 @@
 //! size → parse → issuer → algorithm → key (may need a document) → signature → type → audience → time → claims.
 //! Nothing is fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
 use crate::algorithm::Algorithm;
+use crate::checks::{self, Steps, Stop, deny, time};
 use crate::documents::{Documents, Found};
 use crate::evidence::Evidence;
 use crate::fetch::{DocumentKind, Fetch};
 use crate::issuer::{Issuer, KeySource};
 use crate::jwk::PublicKey;
-use crate::jwks::{KeySet, Miss};
+use crate::jwks::KeySet;
 use crate::jwt::{self, Token, bare_type};
-use crate::outcome::{Check, Code, Denied, Outcome, Verified};
+use crate::outcome::{Check, Code, Outcome, Verified};
+use crate::signer;
 use crate::time::Timestamp;
 use crate::trust::{Compiled, Trust};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Why the checks stopped.
-enum Stop {
-    Denied(Code, String, Option<Duration>),
-    Need(Fetch),
-}
-
-impl From<(Code, String)> for Stop {
-    fn from((code, detail): (Code, String)) -> Self {
-        Self::Denied(code, detail, None)
-    }
-}
-
-fn deny<T>(code: Code, detail: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Denied(code, detail.into(), None))
-}
-
 fn unavailable<T>(detail: &str, retry_after: Duration) -> Result<T, Stop> {
-    Err(Stop::Denied(Code::KeysUnavailable, detail.to_owned(), Some(retry_after)))
+    checks::unavailable(Code::KeysUnavailable, detail, retry_after)
 }
 
 /// Runs every check on the evidence, at `now`, with what is known.
@@ -42,18 +28,9 @@ fn unavailable<T>(detail: &str, retry_after: Duration) -> Result<T, Stop> {
 /// The same arguments always give the same outcome. After [`Outcome::Need`] the caller fetches, puts the reply or the
 /// failure into its [`Documents`] and calls again with the same evidence.
 pub fn verify(evidence: &Evidence<'_>, trust: &Trust, known: &Documents, now: Timestamp) -> Outcome {
-    let mut steps = Steps { passed: Vec::with_capacity(10), current: Check::Size };
-    match run(evidence, trust, known, now, &mut steps) {
-        Ok(mut verified) => {
-            steps.passed.push(steps.current);
-            verified.passed = steps.passed;
-            Outcome::Verified(verified)
-        }
-        Err(Stop::Need(fetch)) => Outcome::Need(fetch),
-        Err(Stop::Denied(code, detail, retry_after)) => {
-            Outcome::Denied(Denied { code, check: steps.current, detail, retry_after, passed: steps.passed })
-        }
-    }
+    let mut steps = Steps::begin();
+    let result = run(evidence, trust, known, now, &mut steps);
+    steps.finish(result, |verified, passed| Verified { passed, ..verified })
 }
 
 impl Verified {
@@ -64,19 +41,6 @@ impl Verified {
     pub fn still_holds(&self, trust: &Trust, now: Timestamp) -> bool {
         self.keys_until.is_none_or(|until| now < until)
             && trust.issuer(self.issuer).is_some_and(|issuer| check_times(issuer, &self.claims, now).is_ok())
-    }
-}
-
-/// The checks that passed, and the one that runs.
-struct Steps {
-    passed: Vec<Check>,
-    current: Check,
-}
-
-impl Steps {
-    fn next(&mut self, check: Check) {
-        self.passed.push(self.current);
-        self.current = check;
     }
 }
 
@@ -171,19 +135,9 @@ fn find_key<'a>(
     now: Timestamp,
 ) -> Result<(&'a PublicKey, Option<Timestamp>), Stop> {
     let keys = find_keys(trust, compiled, tenant, known, now)?;
-    let found = keys.set.find(token.kid.as_deref(), algorithm, |key_type| compiled.sole_algorithm(key_type));
-    match (found, keys.fetch) {
-        (Ok(key), _) => Ok((key, keys.until)),
-        (Err(Miss::NotFound), Some(fetch)) if known.may_refetch(fetch.slot(), now) => Err(Stop::Need(fetch)),
-        (Err(Miss::NotFound), _) if token.kid.is_some() => {
-            deny(Code::KeyNotFound, "the issuer has no key with this `kid`")
-        }
-        (Err(Miss::NotFound), _) => deny(Code::KeyNotFound, "the issuer has no key for this `alg`"),
-        (Err(Miss::Ambiguous), _) => {
-            deny(Code::KeyAmbiguous, "no `kid`, and the issuer has several keys for this `alg`")
-        }
-        (Err(Miss::Mismatch), _) => deny(Code::KeyMismatch, "the key with this `kid` is not for this `alg`"),
-    }
+    let sole = |key_type| compiled.sole_algorithm(key_type);
+    let key = signer::pick(keys.set, keys.fetch.as_ref(), token, algorithm, sole, known, now)?;
+    Ok((key, keys.until))
 }
 
 fn find_keys<'a>(
@@ -317,24 +271,6 @@ fn check_times(issuer: &Issuer, claims: &Map<String, Value>, now: Timestamp) -> 
         }
     }
     Ok(exp)
-}
-
-/// A NumericDate (RFC 7519 section 2): a number, rounded so that a token is never valid for longer than it says. What
-/// is out of range is the nearest end of it.
-fn time(claims: &Map<String, Value>, name: &str, round: fn(f64) -> f64) -> Result<Option<Timestamp>, Stop> {
-    let number = match claims.get(name) {
-        None => return Ok(None),
-        Some(Value::Number(number)) => number,
-        Some(_) => return deny(Code::ClaimInvalid, format!("`{name}` is no number")),
-    };
-    let seconds = match (number.as_i64(), number.as_u64(), number.as_f64()) {
-        (Some(seconds), _, _) => seconds,
-        (None, Some(_), _) => i64::MAX,
-        // a cast from a float stops at the ends of the range
-        (None, None, Some(seconds)) => round(seconds) as i64,
-        (None, None, None) => return deny(Code::ClaimInvalid, format!("`{name}` is no number")),
-    };
-    Ok(Some(Timestamp::from_unix(seconds)))
 }
 
 fn check_claims(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Stop> {
