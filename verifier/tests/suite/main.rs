@@ -1,6 +1,8 @@
 //! What the verifier must withstand and what it must take: one module for each subject, in one binary.
 mod claims;
 mod crypto;
+mod dcql;
+mod dids;
 mod documents;
 mod fuzz;
 mod issuers;
@@ -8,4 +10,5 @@ mod keys;
 mod support;
 mod tenants;
 mod tokens;
+mod vector_files;
 mod vectors;
