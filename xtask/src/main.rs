@@ -53,6 +53,9 @@ enum Command {
         /// Build only the browser verifier and the wallet
         #[arg(long, conflicts_with_all = ["crash", "filter"])]
         web: bool,
+        /// Build only the demo's wallet, which also reaches http://*.localhost, into target/carded/web/wallet-demo/
+        #[arg(long, conflicts_with_all = ["crash", "filter", "web"])]
+        demo: bool,
     },
     /// Run every test: units, vectors, the wasmtime host, real Envoy, a real browser
     Test {
@@ -98,6 +101,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build { crash: true, .. } => modules::build_crash(&workspace),
         Command::Build { filter: true, .. } => modules::build_filter(&workspace),
+        Command::Build { demo: true, .. } => pages::build_wallet(&workspace, pages::Build::Demo).map(drop),
         Command::Build { web: true, .. } => {
             modules::build_web(&workspace)?;
             pages::build_wallet(&workspace, pages::Build::Production).map(drop)

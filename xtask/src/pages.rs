@@ -70,8 +70,9 @@ fn bindings(workspace: &Workspace, build: Build) -> Result<PathBuf> {
     for fast in ["p256", "p384", "crypto-bigint", "primefield", "primeorder", "curve25519-dalek", "sha2"] {
         cargo.arg("--config").arg(format!("profile.wasm.package.{fast}.opt-level=3"));
     }
-    // a folder for each: cargo names the module alike whatever its features are, so that one could be taken for the other
-    let target = workspace.cargo_target.join(build.folder());
+    // A folder of their own, for the other optimization. Cargo names the module of both builds alike: `check_mark` sees to
+    // it that one is never taken for the other.
+    let target = workspace.cargo_target.join("wallet");
     cargo.arg("--target-dir").arg(&target);
     run(cargo.args((build == Build::Demo).then_some(["--features", "demo"]).into_iter().flatten()))?;
     let module = target.join(BROWSER).join("wasm/carded_wallet.wasm");

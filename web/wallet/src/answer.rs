@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::openid4vp_shim::{AuthorizationRequest, AuthorizationResponse};
 use carded_verifier::dcql::{Candidate, Format};
-use carded_verifier::openid4vp::{AuthorizationRequest, AuthorizationResponse};
-use carded_verifier::{json, sign};
+use carded_verifier::sd_jwt::present::PreparedPresentation;
+use carded_verifier::{Timestamp, json, sign};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,38 +19,42 @@ const LONGEST_QUERY: usize = 64 * 1024;
 
 /// The copy that the person agreed to show.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// `dc+sd-jwt` or `jwt_vc_json`.
-    pub format: String,
+    pub(crate) format: String,
     /// `vct` alone, or the VC types.
-    pub types: Vec<String>,
+    pub(crate) types: Vec<String>,
     /// The copy itself.
-    pub credential: String,
+    pub(crate) credential: String,
     /// The public part of its key.
-    pub jwk: Value,
+    pub(crate) jwk: Value,
 }
 
-/// A token that lacks its signature, and what stands before it.
+/// A token that lacks its signature.
 #[derive(Debug)]
-pub struct Unsigned {
-    before: String,
-    jws: sign::Prepared,
+pub(crate) enum Unsigned {
+    /// A JWS alone.
+    Jws(sign::Prepared),
+    /// An SD-JWT with the key-binding JWT that is to be signed.
+    SdJwt(PreparedPresentation),
 }
 
 impl Unsigned {
-    /// A JWS alone.
-    pub fn jws(jws: sign::Prepared) -> Self {
-        Self { before: String::new(), jws }
-    }
-
     /// What is to be signed.
-    pub fn message(&self) -> String {
-        String::from_utf8_lossy(self.jws.bytes()).into_owned()
+    pub(crate) fn message(&self) -> String {
+        let bytes = match self {
+            Self::Jws(jws) => jws.bytes(),
+            Self::SdJwt(presentation) => presentation.bytes(),
+        };
+        String::from_utf8_lossy(bytes).into_owned()
     }
 
     /// The whole token.
-    pub fn finish(self, signature: &[u8]) -> String {
-        format!("{}{}", self.before, self.jws.finish(signature))
+    pub(crate) fn finish(self, signature: &[u8]) -> String {
+        match self {
+            Self::Jws(jws) => jws.finish(signature),
+            Self::SdJwt(presentation) => presentation.finish(signature),
+        }
     }
 }
 
@@ -57,13 +62,12 @@ impl Unsigned {
 ///
 /// # Errors
 /// With the reason as a sentence: nothing of a request that does not hold together is shown.
-pub fn request(query: &str) -> Result<AuthorizationRequest, Refusal> {
+pub(crate) fn request(query: &str) -> Result<AuthorizationRequest, Refusal> {
     if query.len() > LONGEST_QUERY {
         return Err(Refusal::new("request_malformed", "This request is too long."));
     }
-    AuthorizationRequest::parse(query, &link::limits()).map_err(|why| {
-        Refusal::new(why.code(), format!("The site's request cannot be trusted or understood: {why}."))
-    })
+    AuthorizationRequest::parse(query, &link::limits())
+        .map_err(|why| Refusal::new(why.code(), format!("The site's request cannot be trusted or understood: {why}.")))
 }
 
 /// Prepares the presentation of a copy for one credential query. What is shown is worked out again from the request, so
@@ -71,7 +75,12 @@ pub fn request(query: &str) -> Result<AuthorizationRequest, Refusal> {
 ///
 /// # Errors
 /// `card_does_not_fit`, `credential_unreadable` or `key_unusable`.
-pub fn prepare(request: &AuthorizationRequest, id: &str, chosen: &Chosen, now: i64) -> Result<Unsigned, Refusal> {
+pub(crate) fn prepare(
+    request: &AuthorizationRequest,
+    id: &str,
+    chosen: &Chosen,
+    now: i64,
+) -> Result<Unsigned, Refusal> {
     let misfit = || Refusal::new("card_does_not_fit", "This card does not answer the request.");
     let query = request.dcql_query.credentials.iter().find(|query| query.id == id).ok_or_else(misfit)?;
     let held = Held::parse(&chosen.format, &chosen.credential)?;
@@ -87,21 +96,21 @@ pub fn prepare(request: &AuthorizationRequest, id: &str, chosen: &Chosen, now: i
     let audience = request.client_id();
     match &held {
         Held::SdJwt(held) => {
-            let disclosed = held.disclose(&answer.paths);
-            let jws = held.key_binding(&key, &disclosed, &audience, &request.nonce, now);
-            Ok(Unsigned { before: disclosed, jws })
+            let now = Timestamp::from_unix(now);
+            let shown = held.disclose(&answer.paths);
+            Ok(Unsigned::SdJwt(shown.prepare_key_binding(key.algorithm(), &audience, &request.nonce, now)))
         }
-        Held::JwtVc(held) => held.presentation(&key, &audience, &request.nonce, now).map(Unsigned::jws),
+        Held::JwtVc(held) => held.presentation(&key, &audience, &request.nonce, now).map(Unsigned::Jws),
     }
 }
 
 /// The form that shows.
-pub fn show(request: &AuthorizationRequest, presentations: BTreeMap<String, Vec<String>>) -> Value {
+pub(crate) fn show(request: &AuthorizationRequest, presentations: BTreeMap<String, Vec<String>>) -> Value {
     outgoing(request, &AuthorizationResponse::Presented { vp_token: presentations, state: request.state.clone() })
 }
 
 /// The form that shows nothing. It says nothing of why: not whether a card would have fitted.
-pub fn decline(request: &AuthorizationRequest) -> Value {
+pub(crate) fn decline(request: &AuthorizationRequest) -> Value {
     let error = "access_denied".to_owned();
     outgoing(request, &AuthorizationResponse::Error { error, description: None, state: request.state.clone() })
 }
@@ -114,7 +123,7 @@ fn outgoing(request: &AuthorizationRequest, response: &AuthorizationResponse) ->
 ///
 /// # Errors
 /// `site_failed` where the site did not take it, `link_refused` where it leads nowhere that this wallet goes.
-pub fn reply(request: &AuthorizationRequest, status: u16, body: &[u8]) -> Step {
+pub(crate) fn reply(request: &AuthorizationRequest, status: u16, body: &[u8]) -> Step {
     if status != 200 {
         return Err(Refusal::new("site_failed", format!("The site did not take the answer (status {status}).")));
     }

@@ -29,7 +29,7 @@ struct Checker {
 
 /// Checkers by issuer and type, and what they have asked for.
 #[derive(Default)]
-pub struct Checkers {
+pub(crate) struct Checkers {
     by_kind: HashMap<String, Checker>,
     pending: HashMap<String, (String, Fetch)>,
 }
@@ -40,7 +40,7 @@ impl Checkers {
     ///
     /// # Errors
     /// A refusal where the issuer cannot be trusted for anything, or a key is unusable.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         issuer: &str,
         format: &str,
@@ -92,7 +92,7 @@ impl Checkers {
     }
 
     /// Hands in the reply to a need.
-    pub fn insert(&mut self, id: &str, status: u16, body: Vec<u8>, max_age: Option<u64>, now: i64) {
+    pub(crate) fn insert(&mut self, id: &str, status: u16, body: Vec<u8>, max_age: Option<u64>, now: i64) {
         if let Some((checker, fetch)) = self.take(id) {
             let reply = Reply { status, body, max_age: max_age.map(Duration::from_secs) };
             // the documents keep the failure themselves
@@ -101,7 +101,7 @@ impl Checkers {
     }
 
     /// Says that a need could not be answered.
-    pub fn fail(&mut self, id: &str, why: &str, now: i64) {
+    pub(crate) fn fail(&mut self, id: &str, why: &str, now: i64) {
         if let Some((checker, fetch)) = self.take(id) {
             let why = if why == "timeout" { FetchFailure::Timeout } else { FetchFailure::Unreachable };
             checker.known.fail(&fetch, why, Timestamp::from_unix(now));
@@ -162,7 +162,8 @@ impl Checker {
 fn issuers(issuer: &str) -> Result<Vec<TrustedIssuer>, Refusal> {
     let url = link::take(issuer, "The issuer's address")?;
     let path = url.path_and_query().trim_matches('/').replace('/', ":");
-    let did = format!("did:web:{}{}{path}", url.authority().replace(':', "%3A"), if path.is_empty() { "" } else { ":" });
+    let did =
+        format!("did:web:{}{}{path}", url.authority().replace(':', "%3A"), if path.is_empty() { "" } else { ":" });
     let parse = |text: &str| TrustedIssuer::parse(text, link::POLICY);
     let bad = |why: &dyn std::fmt::Display| Refusal::new("issuer_untrusted", why.to_string());
     let mut trusted = vec![parse(issuer).map_err(|why| bad(&why))?];

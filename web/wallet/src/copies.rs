@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 
 /// A copy, as far as the choice goes.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-pub struct CopyState {
+pub(crate) struct CopyState {
     /// Its name in the wallet.
-    pub id: String,
+    pub(crate) id: String,
     /// The origin that it belongs to; none yet for a fresh one.
-    pub site: Option<String>,
+    pub(crate) site: Option<String>,
     /// When it expires, in Unix seconds.
-    pub expires: Option<i64>,
+    pub(crate) expires: Option<i64>,
 }
 
 /// The choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Pick {
+pub(crate) enum Pick {
     /// The copy that this site has seen before.
     Again,
     /// One that no site has seen.
@@ -29,7 +29,7 @@ pub enum Pick {
 }
 
 /// Picks the copy that a site sees at a time.
-pub fn pick<'a>(copies: &'a [CopyState], site: &str, now: i64) -> (Pick, Option<&'a CopyState>) {
+pub(crate) fn pick<'a>(copies: &'a [CopyState], site: &str, now: i64) -> (Pick, Option<&'a CopyState>) {
     let living = || copies.iter().filter(|copy| copy.expires.is_none_or(|expires| expires > now));
     if let Some(copy) = living().find(|copy| copy.site.as_deref() == Some(site)) {
         return (Pick::Again, Some(copy));

@@ -8,13 +8,13 @@ use crate::issuer::Label;
 
 /// A claim as a person reads it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// Where it is.
-    pub path: Vec<Value>,
+    pub(crate) path: Vec<Value>,
     /// What it is.
-    pub label: String,
+    pub(crate) label: String,
     /// What it says.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 /// Members of an SD-JWT VC that say something about the credential, not about its holder (SD-JWT VC section 2.2.2.2).
@@ -23,7 +23,7 @@ const TECHNICAL: [&str; 11] =
 const LONGEST_VALUE: usize = 400;
 
 /// The claims of a credential as rows.
-pub fn rows(format: &Format, claims: &Map<String, Value>, labels: &[Label]) -> Vec<Row> {
+pub(crate) fn rows(format: &Format, claims: &Map<String, Value>, labels: &[Label]) -> Vec<Row> {
     let mut rows = Vec::new();
     match format {
         Format::JwtVcJson => {
@@ -92,7 +92,7 @@ fn step_value(step: &Step) -> Value {
 }
 
 /// What a path means, in words: "Over 21" for the ages of SD-JWT VC and ISO 18013-5, else its names.
-pub fn words(path: &[Step]) -> String {
+pub(crate) fn words(path: &[Step]) -> String {
     let names: Vec<&str> = path
         .iter()
         .filter_map(|step| match step {
@@ -116,7 +116,7 @@ pub fn words(path: &[Step]) -> String {
 }
 
 /// The threshold of an age claim.
-pub fn age_of<'a>(names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn age_of<'a>(names: &[&'a str]) -> Option<&'a str> {
     let threshold = match names {
         [.., "age_equal_or_over", threshold] => threshold,
         [.., last] => last.strip_prefix("age_over_")?,
@@ -126,7 +126,7 @@ pub fn age_of<'a>(names: &[&'a str]) -> Option<&'a str> {
 }
 
 /// What a query asks for, in words.
-pub fn asked(path: &[PathElement]) -> String {
+pub(crate) fn asked(path: &[PathElement]) -> String {
     let steps: Vec<Step> = path
         .iter()
         .filter_map(|element| match element {
@@ -171,14 +171,16 @@ mod tests {
             "age_equal_or_over": {"21": true},
             "nationalities": ["GB", "FR"],
         });
-        let expected = [("Address, locality", "London"), ("Over 21", "Yes"), ("Given name", "Ada"), ("Nationalities", "GB, FR")];
+        let expected =
+            [("Address, locality", "London"), ("Over 21", "Yes"), ("Given name", "Ada"), ("Nationalities", "GB, FR")];
         let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(labels_and_values(&Format::DcSdJwt, &claims), expected);
     }
 
     #[test]
     fn a_statement_of_a_clerk_in_words() {
-        let claims = json!({"type": ["VerifiableCredential"], "credentialSubject": {"id": "did:jwk:x", "age_over_21": true}});
+        let claims =
+            json!({"type": ["VerifiableCredential"], "credentialSubject": {"id": "did:jwk:x", "age_over_21": true}});
         assert_eq!(labels_and_values(&Format::JwtVcJson, &claims), [("Over 21".to_owned(), "Yes".to_owned())]);
     }
 

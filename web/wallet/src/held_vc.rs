@@ -1,19 +1,21 @@
 //! A JWT VC as its holder has it (`jwt_vc_json`, OpenID4VP 1.0 appendix B.1.3.1): VCDM 1.1 with the credential in `vc`, or
 //! VCDM 2.0 with the credential as the payload. It is shown whole, in a `vp` JWT by the holder's DID.
 
-use carded_verifier::sign;
+use carded_verifier::{base64url, json as strict, sign};
 use serde_json::{Map, Value, json};
 
-use crate::held::payload;
 use crate::holder::HolderKey;
 use crate::refusal::Refusal;
 
 const V1: &str = "https://www.w3.org/2018/credentials/v1";
 const V2: &str = "https://www.w3.org/ns/credentials/v2";
 
+const DEPTH: usize = 32;
+const LONGEST: usize = 64 * 1024;
+
 /// A JWT VC.
 #[derive(Clone, Debug)]
-pub struct HeldJwtVc {
+pub(crate) struct HeldJwtVc {
     jwt: String,
     credential: Map<String, Value>,
     context: &'static str,
@@ -24,12 +26,14 @@ impl HeldJwtVc {
     ///
     /// # Errors
     /// `credential_unreadable`.
-    pub fn parse(jwt: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(jwt: &str) -> Result<Self, Refusal> {
         let mut payload = payload(jwt)?;
         let (credential, context) = match payload.remove("vc") {
             Some(Value::Object(mut vc)) => {
                 // VCDM 1.1 section 6.3.1: `sub` stands for the subject's `id`
-                if let (Some(sub), Some(Value::Object(subject))) = (payload.remove("sub"), vc.get_mut("credentialSubject")) {
+                if let (Some(sub), Some(Value::Object(subject))) =
+                    (payload.remove("sub"), vc.get_mut("credentialSubject"))
+                {
                     subject.entry("id").or_insert(sub);
                 }
                 (vc, V1)
@@ -37,13 +41,13 @@ impl HeldJwtVc {
             _ => (payload, V2),
         };
         if !credential.contains_key("credentialSubject") {
-            return Err(Refusal::new("credential_unreadable", "This card cannot be read any more."));
+            return Err(unreadable());
         }
         Ok(Self { jwt: jwt.to_owned(), credential, context })
     }
 
     /// The credential, as queries see it.
-    pub fn claims(&self) -> &Map<String, Value> {
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
         &self.credential
     }
 
@@ -51,14 +55,15 @@ impl HeldJwtVc {
     ///
     /// # Errors
     /// `key_unusable` where the credential is not about the key's DID.
-    pub fn presentation(
+    pub(crate) fn presentation(
         &self,
         key: &HolderKey,
         audience: &str,
         nonce: &str,
         now: i64,
     ) -> Result<sign::Prepared, Refusal> {
-        let subject = self.credential.get("credentialSubject").and_then(|subject| subject.get("id")).and_then(Value::as_str);
+        let subject =
+            self.credential.get("credentialSubject").and_then(|subject| subject.get("id")).and_then(Value::as_str);
         let (did, kid) = ["did:jwk", "did:key"]
             .iter()
             .map(|method| key.did(method))
@@ -84,10 +89,20 @@ impl HeldJwtVc {
     }
 }
 
+/// The payload of a compact JWT, not verified: it was when it came.
+fn payload(jwt: &str) -> Result<Map<String, Value>, Refusal> {
+    let payload = jwt.split('.').nth(1).filter(|_| jwt.len() <= LONGEST).ok_or_else(unreadable)?;
+    let bytes = base64url::decode(payload).map_err(|_| unreadable())?;
+    strict::parse_object(&bytes, DEPTH).map_err(|_| unreadable())
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new("credential_unreadable", "This card cannot be read any more. Ask its issuer for a new one.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carded_verifier::base64url;
 
     fn jwt(payload: &Value) -> String {
         format!("e30.{}.c2ln", base64url::encode(payload.to_string()))

@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 
 /// A public key of the wallet, as WebCrypto exports it.
 #[derive(Clone, PartialEq, Debug)]
-pub struct HolderKey {
+pub(crate) struct HolderKey {
     /// The members that are the key itself (RFC 7638 section 3.2), in their order there; nothing else.
     jwk: Map<String, Value>,
     /// Its algorithm.
@@ -22,7 +22,7 @@ impl HolderKey {
     ///
     /// # Errors
     /// `key_unusable`.
-    pub fn from_jwk(jwk: &Value) -> Result<Self, Refusal> {
+    pub(crate) fn from_jwk(jwk: &Value) -> Result<Self, Refusal> {
         let member = |name: &str| jwk.get(name).and_then(Value::as_str);
         let (names, algorithm): (&[&str], _) = match (member("kty"), member("crv")) {
             (Some("EC"), Some("P-256")) => (&["crv", "kty", "x", "y"], "ES256"),
@@ -41,27 +41,27 @@ impl HolderKey {
     }
 
     /// Its algorithm.
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// The key alone.
-    pub fn jwk(&self) -> &Map<String, Value> {
+    pub(crate) fn jwk(&self) -> &Map<String, Value> {
         &self.jwk
     }
 
     /// Its thumbprint (RFC 7638): the members that are the key, in their order, hashed with SHA-256.
-    pub fn thumbprint(&self) -> String {
+    pub(crate) fn thumbprint(&self) -> String {
         base64url::encode(Sha256::digest(Value::Object(self.jwk.clone()).to_string()))
     }
 
     /// As did:jwk: the JWK in base64url.
-    pub fn did_jwk(&self) -> String {
+    pub(crate) fn did_jwk(&self) -> String {
         format!("did:jwk:{}", base64url::encode(Value::Object(self.jwk.clone()).to_string()))
     }
 
     /// As did:key: multicodec prefix and (compressed) key in base58btc.
-    pub fn did_key(&self) -> String {
+    pub(crate) fn did_key(&self) -> String {
         let bytes = |name| self.jwk.get(name).and_then(Value::as_str).and_then(|text| base64url::decode(text).ok());
         let (x, y) = (bytes("x").unwrap_or_default(), bytes("y"));
         let multicodec = match y.as_deref().and_then(<[u8]>::last) {
@@ -74,7 +74,7 @@ impl HolderKey {
     }
 
     /// The DID of the method that an issuer takes, and the DID URL of its one key.
-    pub fn did(&self, method: &str) -> (String, String) {
+    pub(crate) fn did(&self, method: &str) -> (String, String) {
         if method == "did:key" {
             let did = self.did_key();
             let fragment = did.trim_start_matches("did:key:").to_owned();
@@ -88,7 +88,7 @@ impl HolderKey {
 
 /// A proof that lacks its signature. `nonce` where the issuer has a nonce endpoint; no `iss`, as the wallet has no name at
 /// the issuer.
-pub fn proof(
+pub(crate) fn proof(
     key: &HolderKey,
     configuration: &Configuration,
     issuer: &str,
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn dids_of_published_keys() {
         // did:key of the did:key specification (Ed25519, P-256)
-        let ed25519 = json!({"kty": "OKP", "crv": "Ed25519", "x": "Lm_M42cB3HkUiODQsXRcweM6TByfzEHGO9ND274JcOY", "d": "secret"});
+        let ed25519 =
+            json!({"kty": "OKP", "crv": "Ed25519", "x": "Lm_M42cB3HkUiODQsXRcweM6TByfzEHGO9ND274JcOY", "d": "secret"});
         let key = HolderKey::from_jwk(&ed25519).unwrap();
         assert_eq!(key.did_key(), "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK");
         assert!(!key.jwk().contains_key("d"), "only the public members are kept");

@@ -18,62 +18,62 @@ const LONGEST_NAME: usize = 80;
 
 /// An offer together with what its issuer says.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Issuance {
+pub(crate) struct Issuance {
     /// The issuer's URL.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// Scheme and host of it: what is certain.
-    pub origin: String,
+    pub(crate) origin: String,
     /// What it calls itself.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Where credentials are had.
-    pub credential_endpoint: String,
+    pub(crate) credential_endpoint: String,
     /// Where a nonce is had.
-    pub nonce_endpoint: Option<String>,
+    pub(crate) nonce_endpoint: Option<String>,
     /// How many copies are asked for at once.
-    pub batch: u64,
+    pub(crate) batch: u64,
     /// Where the authorization server's metadata is.
-    pub authorization_server_metadata: String,
+    pub(crate) authorization_server_metadata: String,
     /// What that metadata must call itself.
-    pub authorization_server: String,
+    pub(crate) authorization_server: String,
     /// The credentials of the offer.
-    pub configurations: Vec<Configuration>,
+    pub(crate) configurations: Vec<Configuration>,
 }
 
 /// One of `credential_configurations_supported`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// Its name in the metadata.
-    pub id: String,
+    pub(crate) id: String,
     /// `dc+sd-jwt` or `jwt_vc_json`.
-    pub format: String,
+    pub(crate) format: String,
     /// `vct` alone, or the VC types.
-    pub types: Vec<String>,
+    pub(crate) types: Vec<String>,
     /// What it calls itself.
-    pub title: String,
+    pub(crate) title: String,
     /// The issuer's description of it.
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// How the key is named in a proof: `jwk`, `did:jwk` or `did:key`.
-    pub binding: String,
+    pub(crate) binding: String,
     /// The algorithms for proofs that the issuer takes and this wallet has, its favourite first.
-    pub algorithms: Vec<String>,
+    pub(crate) algorithms: Vec<String>,
     /// What the issuer calls its claims, by path.
-    pub labels: Vec<Label>,
+    pub(crate) labels: Vec<Label>,
 }
 
 /// What the issuer calls a claim.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Label {
+pub(crate) struct Label {
     /// Where it is: names, and null for all elements.
-    pub path: Vec<Value>,
+    pub(crate) path: Vec<Value>,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// Reads the metadata of an offer's issuer.
 ///
 /// # Errors
 /// `issuer_mismatch`, `issuer_malformed`, `issuer_not_supported` or `link_refused`.
-pub fn read(offer: &Offer, metadata: &[u8], locale: &str) -> Result<Issuance, Refusal> {
+pub(crate) fn read(offer: &Offer, metadata: &[u8], locale: &str) -> Result<Issuance, Refusal> {
     if metadata.len() > LARGEST {
         return Err(malformed("it is too long"));
     }
@@ -86,8 +86,8 @@ pub fn read(offer: &Offer, metadata: &[u8], locale: &str) -> Result<Issuance, Re
         ));
     }
     let issuer = link::take(&offer.issuer, "The issuer's address")?;
-    let credential_endpoint = endpoint(&metadata, "credential_endpoint")?
-        .ok_or_else(|| malformed("it names no credential endpoint"))?;
+    let credential_endpoint =
+        endpoint(&metadata, "credential_endpoint")?.ok_or_else(|| malformed("it names no credential endpoint"))?;
     if required_encryption(&metadata) {
         return Err(not_supported("it insists on encrypted messages"));
     }
@@ -126,7 +126,7 @@ pub fn read(offer: &Offer, metadata: &[u8], locale: &str) -> Result<Issuance, Re
 ///
 /// # Errors
 /// `issuer_mismatch`, `issuer_malformed` or `link_refused`.
-pub fn token_endpoint(issuance: &Issuance, metadata: &[u8]) -> Result<String, Refusal> {
+pub(crate) fn token_endpoint(issuance: &Issuance, metadata: &[u8]) -> Result<String, Refusal> {
     if metadata.len() > LARGEST {
         return Err(malformed("it is too long"));
     }
@@ -188,7 +188,8 @@ fn configuration(id: &str, described: &Map<String, Value>, locale: &str) -> Resu
         _ => &["did:jwk", "did:key", "jwk"],
     };
     let binding = preferred.iter().find(|method| methods.contains(method));
-    let binding = binding.ok_or_else(|| not_supported("the credential is not bound to a key that this wallet can make"))?;
+    let binding =
+        binding.ok_or_else(|| not_supported("the credential is not bound to a key that this wallet can make"))?;
     let proof = described.get("proof_types_supported").and_then(|types| types.get("jwt"));
     let proof = proof.ok_or_else(|| not_supported("it does not take proofs as JWT"))?;
     if proof.get("key_attestations_required").is_some() {
@@ -227,16 +228,19 @@ fn labels(claims: Option<&Value>, locale: &str) -> Vec<Label> {
         let name = short(display(claim, locale)?, "name")?;
         Some(Label { path, name })
     };
-    claims.and_then(Value::as_array).map(|claims| claims.iter().take(128).filter_map(label).collect()).unwrap_or_default()
+    claims
+        .and_then(Value::as_array)
+        .map(|claims| claims.iter().take(128).filter_map(label).collect())
+        .unwrap_or_default()
 }
 
 /// Of several descriptions the one in the person's language, else the first.
 fn display<'a>(object: &'a Map<String, Value>, locale: &str) -> Option<&'a Map<String, Value>> {
-    let all: Vec<&Map<String, Value>> = object.get("display")?.as_array()?.iter().filter_map(Value::as_object).collect();
+    let all: Vec<&Map<String, Value>> =
+        object.get("display")?.as_array()?.iter().filter_map(Value::as_object).collect();
     let language = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
-    let in_language = |display: &&&Map<String, Value>| {
-        text(display, "locale").is_some_and(|tag| language(tag) == language(locale))
-    };
+    let in_language =
+        |display: &&&Map<String, Value>| text(display, "locale").is_some_and(|tag| language(tag) == language(locale));
     all.iter().find(in_language).or(all.first()).copied()
 }
 
@@ -261,8 +265,11 @@ fn short(object: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 /// Of words of others no more than fits, without what could reorder or hide text (control and bidirectional marks).
-pub fn cut(text: &str) -> String {
-    let hides = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+pub(crate) fn cut(text: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
     text.chars().filter(|c| !hides(*c)).take(LONGEST_NAME).collect::<String>().trim().to_owned()
 }
 
@@ -342,7 +349,10 @@ mod tests {
         assert_eq!(code(&|m| m["authorization_servers"] = json!(["data:x,y"])), "link_refused");
         let id = "credential_configurations_supported";
         assert_eq!(code(&|m| m[id]["id"]["format"] = "mso_mdoc".into()), "issuer_not_supported");
-        assert_eq!(code(&|m| m[id]["id"]["cryptographic_binding_methods_supported"] = json!([])), "issuer_not_supported");
+        assert_eq!(
+            code(&|m| m[id]["id"]["cryptographic_binding_methods_supported"] = json!([])),
+            "issuer_not_supported"
+        );
         assert_eq!(code(&|m| m[id] = json!({})), "issuer_malformed");
         assert_eq!(
             code(&|m| m["credential_response_encryption"] = json!({"encryption_required": true})),

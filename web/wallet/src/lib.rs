@@ -13,12 +13,12 @@ mod answer;
 mod check;
 mod copies;
 mod explain;
-mod held;
 mod held_vc;
 mod holder;
 mod issuer;
 mod link;
 mod offer;
+mod openid4vp_shim;
 mod plan;
 mod query;
 mod refusal;
@@ -115,7 +115,7 @@ impl Wallet {
             let issuance: Issuance = read(issuance)?;
             let configuration: Configuration = read(configuration)?;
             let key = HolderKey::from_jwk(&read(jwk)?)?;
-            Ok(Unsigned::jws(holder::proof(&key, &configuration, &issuance.issuer, nonce.as_deref(), seconds(now))))
+            Ok(Unsigned::Jws(holder::proof(&key, &configuration, &issuance.issuer, nonce.as_deref(), seconds(now))))
         })();
         self.keep(prepared)
     }

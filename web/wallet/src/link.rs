@@ -6,13 +6,14 @@ use carded_verifier::{HttpsUrl, Limits, UrlPolicy};
 use crate::refusal::Refusal;
 
 /// What links may be in this build.
-pub const POLICY: UrlPolicy = UrlPolicy { allow_http_localhost: cfg!(feature = "demo"), allow_port: false };
+pub(crate) const POLICY: UrlPolicy = UrlPolicy { allow_http_localhost: cfg!(feature = "demo"), allow_port: false };
 
 /// What the page and the build's checks read to tell one build from the other.
-pub const BUILD: &str = if cfg!(feature = "demo") { "carded-wallet-build:demo" } else { "carded-wallet-build:production" };
+pub(crate) const BUILD: &str =
+    if cfg!(feature = "demo") { "carded-wallet-build:demo" } else { "carded-wallet-build:production" };
 
 /// The verifier's limits, with the links of this build.
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits { url_policy: POLICY, ..Limits::default() }
 }
 
@@ -20,13 +21,14 @@ pub fn limits() -> Limits {
 ///
 /// # Errors
 /// `link_refused` for anything but a link that may be followed.
-pub fn take(text: &str, what: &str) -> Result<HttpsUrl, Refusal> {
-    HttpsUrl::parse(text, POLICY)
-        .map_err(|why| Refusal::new("link_refused", format!("{what} is a link that this wallet does not follow: {why}.")))
+pub(crate) fn take(text: &str, what: &str) -> Result<HttpsUrl, Refusal> {
+    HttpsUrl::parse(text, POLICY).map_err(|why| {
+        Refusal::new("link_refused", format!("{what} is a link that this wallet does not follow: {why}."))
+    })
 }
 
 /// Scheme and authority: what a person is shown and what copies belong to.
-pub fn origin(url: &HttpsUrl) -> String {
+pub(crate) fn origin(url: &HttpsUrl) -> String {
     format!("{}://{}", url.scheme(), url.authority())
 }
 
@@ -35,7 +37,7 @@ pub fn origin(url: &HttpsUrl) -> String {
 ///
 /// # Errors
 /// `link_refused` where the issuer carries a query, or is no link that may be followed.
-pub fn well_known(issuer: &str, name: &str, what: &str) -> Result<HttpsUrl, Refusal> {
+pub(crate) fn well_known(issuer: &str, name: &str, what: &str) -> Result<HttpsUrl, Refusal> {
     let url = take(issuer, what)?;
     if url.path_and_query().contains('?') {
         return Err(Refusal::new("link_refused", format!("{what} carries a query.")));

@@ -17,35 +17,35 @@ const PRE_AUTHORIZED: &str = "urn:ietf:params:oauth:grant-type:pre-authorized_co
 
 /// An offer that this wallet can take up.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// `credential_issuer`, as it came: metadata must call itself the same.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// Where its metadata is.
-    pub metadata_url: String,
+    pub(crate) metadata_url: String,
     /// `credential_configuration_ids`.
-    pub configuration_ids: Vec<String>,
+    pub(crate) configuration_ids: Vec<String>,
     /// `pre-authorized_code`.
-    pub code: String,
+    pub(crate) code: String,
     /// What code the person has to type, if any.
-    pub tx_code: Option<TxCode>,
+    pub(crate) tx_code: Option<TxCode>,
     /// `authorization_server` of the grant.
-    pub authorization_server: Option<String>,
+    pub(crate) authorization_server: Option<String>,
 }
 
 /// `tx_code` (section 4.1.1).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TxCode {
+pub(crate) struct TxCode {
     /// Digits only.
-    pub numeric: bool,
+    pub(crate) numeric: bool,
     /// How long it is, where the issuer says so.
-    pub length: Option<u64>,
+    pub(crate) length: Option<u64>,
     /// The issuer's own words, at most 300 characters.
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 /// What a text turned out to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Read {
+pub(crate) enum Read {
     /// The offer itself.
     Offer(Offer),
     /// It is to be fetched from here.
@@ -57,7 +57,7 @@ pub enum Read {
 ///
 /// # Errors
 /// `offer_malformed`, `offer_not_supported` or `link_refused`.
-pub fn read(text: &str) -> Result<Read, Refusal> {
+pub(crate) fn read(text: &str) -> Result<Read, Refusal> {
     let text = text.trim();
     if text.len() > LONGEST {
         return Err(malformed("it is too long"));
@@ -79,7 +79,7 @@ pub fn read(text: &str) -> Result<Read, Refusal> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(bytes: &[u8]) -> Result<Offer, Refusal> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Offer, Refusal> {
     if bytes.len() > LONGEST {
         return Err(malformed("it is too long"));
     }
@@ -105,7 +105,14 @@ pub fn parse(bytes: &[u8]) -> Result<Offer, Refusal> {
         Some(Value::Object(tx_code)) => Some(read_tx_code(tx_code)?),
         Some(_) => return Err(malformed("its tx_code is no object")),
     };
-    Ok(Offer { issuer, metadata_url: metadata_url.as_str().to_owned(), configuration_ids, code, tx_code, authorization_server })
+    Ok(Offer {
+        issuer,
+        metadata_url: metadata_url.as_str().to_owned(),
+        configuration_ids,
+        code,
+        tx_code,
+        authorization_server,
+    })
 }
 
 fn configuration_ids(object: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
@@ -182,7 +189,10 @@ mod tests {
     fn what_is_no_offer_is_refused_with_its_reason() {
         let mut cases = vec![("hello".to_owned(), "offer_malformed"), ("{".to_owned(), "offer_malformed")];
         cases.push((format!("credential_offer={{}}&credential_offer={{}}"), "offer_malformed"));
-        cases.push(("credential_offer=%7B%7D&credential_offer_uri=https%3A%2F%2Fa.example".to_owned(), "offer_malformed"));
+        cases.push((
+            "credential_offer=%7B%7D&credential_offer_uri=https%3A%2F%2Fa.example".to_owned(),
+            "offer_malformed",
+        ));
         for (change, code) in [
             (json!({"credential_issuer": "javascript:alert(1)"}), "link_refused"),
             (json!({"credential_issuer": "http://dmv.example"}), "link_refused"),

@@ -1,14 +1,14 @@
 //! What a presentation request asks, which cards answer it, and what each way of answering shows (OpenID4VP 1.0 sections 5
 //! and 6): everything that the consent page says comes from here. The same matcher checks on the verifier's side.
 
+use crate::openid4vp_shim::AuthorizationRequest;
 use carded_verifier::dcql::{Candidate, CredentialQuery, Format, Match, Selection};
-use carded_verifier::openid4vp::AuthorizationRequest;
+use carded_verifier::sd_jwt::present::HeldSdJwt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::copies::{self, CopyState, Pick};
 use crate::explain::{self, Row};
-use crate::held::HeldSdJwt;
 use crate::held_vc::HeldJwtVc;
 use crate::issuer::{Label, cut};
 use crate::link;
@@ -18,28 +18,28 @@ const MOST_WAYS: usize = 12;
 
 /// A card, as the page hands it in; `credential` is any one of its copies.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Card {
+pub(crate) struct Card {
     /// Its name in the wallet.
-    pub id: String,
+    pub(crate) id: String,
     /// What its issuer calls it.
-    pub title: String,
+    pub(crate) title: String,
     /// The issuer's origin.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// `dc+sd-jwt` or `jwt_vc_json`.
-    pub format: String,
+    pub(crate) format: String,
     /// `vct` alone, or the VC types.
-    pub types: Vec<String>,
+    pub(crate) types: Vec<String>,
     /// What the issuer calls its claims.
-    pub labels: Vec<Label>,
+    pub(crate) labels: Vec<Label>,
     /// One of its copies.
-    pub credential: String,
+    pub(crate) credential: String,
     /// The state of all its copies.
-    pub copies: Vec<CopyState>,
+    pub(crate) copies: Vec<CopyState>,
 }
 
 /// A credential in hand, whatever its format.
 #[derive(Clone, Debug)]
-pub enum Held {
+pub(crate) enum Held {
     /// `dc+sd-jwt`
     SdJwt(HeldSdJwt),
     /// `jwt_vc_json`
@@ -51,16 +51,16 @@ impl Held {
     ///
     /// # Errors
     /// `credential_unreadable`.
-    pub fn parse(format: &str, credential: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(format: &str, credential: &str) -> Result<Self, Refusal> {
         match Format::parse(format) {
-            Format::DcSdJwt => HeldSdJwt::parse(credential).map(Self::SdJwt),
+            Format::DcSdJwt => HeldSdJwt::parse(credential, &link::limits()).map(Self::SdJwt).map_err(|_| unreadable()),
             Format::JwtVcJson => HeldJwtVc::parse(credential).map(Self::JwtVc),
-            _ => Err(Refusal::new("credential_unreadable", "This wallet does not know the format of this card.")),
+            _ => Err(unreadable()),
         }
     }
 
     /// Everything it says, as queries see it.
-    pub fn claims(&self) -> &Map<String, Value> {
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
         match self {
             Self::SdJwt(held) => held.claims(),
             Self::JwtVc(held) => held.claims(),
@@ -71,97 +71,105 @@ impl Held {
     ///
     /// # Errors
     /// `credential_unreadable`.
-    pub fn shown(&self, answer: &Match) -> Result<Map<String, Value>, Refusal> {
+    pub(crate) fn shown(&self, answer: &Match) -> Result<Map<String, Value>, Refusal> {
         match self {
-            Self::SdJwt(held) => Ok(HeldSdJwt::parse(&held.disclose(&answer.paths))?.claims().clone()),
+            Self::SdJwt(held) => {
+                let shown = held.disclose(&answer.paths);
+                let seen = HeldSdJwt::parse(shown.without_key_binding(), &link::limits()).map_err(|_| unreadable())?;
+                Ok(seen.claims().clone())
+            }
             Self::JwtVc(held) => Ok(held.claims().clone()),
         }
     }
 }
 
+fn unreadable() -> Refusal {
+    Refusal::new("credential_unreadable", "This card cannot be read any more. Ask its issuer for a new one.")
+}
+
 /// What the consent page says.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Where the answer goes: all that is certain about who asks.
-    pub origin: String,
+    pub(crate) origin: String,
     /// The whole address.
-    pub response_uri: String,
+    pub(crate) response_uri: String,
     /// `client_name`, which nobody vouches for.
-    pub calls_itself: Option<String>,
+    pub(crate) calls_itself: Option<String>,
     /// What is asked, in words.
-    pub asks: Vec<String>,
+    pub(crate) asks: Vec<String>,
     /// Whether everything that is insisted on can be shown.
-    pub satisfiable: bool,
+    pub(crate) satisfiable: bool,
     /// Why not, in words.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// What is to be shown, each with the ways to do it.
-    pub groups: Vec<Group>,
+    pub(crate) groups: Vec<Group>,
 }
 
 /// One thing to be shown.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Group {
+pub(crate) struct Group {
     /// Whether the site insists.
-    pub required: bool,
+    pub(crate) required: bool,
     /// The ways, the best first.
-    pub ways: Vec<Way>,
+    pub(crate) ways: Vec<Way>,
 }
 
 /// One way to answer.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Way {
+pub(crate) struct Way {
     /// Names it within the plan.
-    pub id: String,
+    pub(crate) id: String,
     /// The cards' titles.
-    pub title: String,
+    pub(crate) title: String,
     /// What is shown of each card.
-    pub shows: Vec<Show>,
+    pub(crate) shows: Vec<Show>,
     /// What the person should know first.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// What is shown of one card.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Show {
+pub(crate) struct Show {
     /// The `id` of the credential query that it answers.
-    pub query: String,
+    pub(crate) query: String,
     /// The card.
-    pub card: String,
+    pub(crate) card: String,
     /// Its title.
-    pub title: String,
+    pub(crate) title: String,
     /// Its issuer's origin.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// What the site will see, all of it.
-    pub shown: Vec<Row>,
+    pub(crate) shown: Vec<Row>,
     /// What it will not see, by name.
-    pub hidden: Vec<String>,
+    pub(crate) hidden: Vec<String>,
     /// Which copy.
-    pub copy: Copy,
+    pub(crate) copy: Copy,
 }
 
 /// The copy that a site would see.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Copy {
+pub(crate) struct Copy {
     /// Why this one.
-    pub pick: Pick,
+    pub(crate) pick: Pick,
     /// Its name in the wallet.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
 }
 
 /// Something that the person should know first.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Warning {
+pub(crate) struct Warning {
     /// Stable, in snake_case.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// A sentence.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// What can be done about a request with the cards at hand.
 ///
 /// # Errors
 /// `link_refused` where the answer would go to no place that this wallet goes to.
-pub fn plan(request: &AuthorizationRequest, cards: &[Card], now: i64) -> Result<Plan, Refusal> {
+pub(crate) fn plan(request: &AuthorizationRequest, cards: &[Card], now: i64) -> Result<Plan, Refusal> {
     let response_uri = link::take(&request.response_uri, "The address of the answer")?;
     let origin = link::origin(&response_uri);
     // a card that cannot be read any more answers nothing, and does not keep the others from answering
@@ -244,7 +252,10 @@ impl Planner<'_> {
                 let way = self.way(ways.len(), &combination)?;
                 let cards = |way: &Way| way.shows.iter().map(|show| show.card.clone()).collect::<Vec<_>>();
                 // the same cards by a combination that the verifier likes better: nothing to choose
-                if ways.len() < MOST_WAYS && !way.shows.is_empty() && !ways.iter().any(|known| cards(known) == cards(&way)) {
+                if ways.len() < MOST_WAYS
+                    && !way.shows.is_empty()
+                    && !ways.iter().any(|known| cards(known) == cards(&way))
+                {
                     ways.push(way);
                 }
             }
@@ -301,16 +312,22 @@ fn warnings(shows: &[Show]) -> Vec<Warning> {
         let others = others.join(", ");
         warnings.push(Warning {
             code: "more_than_age",
-            message: format!("This site asks for more than an age: {others}. Nobody needs that to know that you are old enough."),
+            message: format!(
+                "This site asks for more than an age: {others}. Nobody needs that to know that you are old enough."
+            ),
         });
     }
     let is_birth_date = |row: &Row| {
-        row.path.iter().filter_map(Value::as_str).any(|name| matches!(name, "birthdate" | "birth_date" | "date_of_birth"))
+        row.path
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|name| matches!(name, "birthdate" | "birth_date" | "date_of_birth"))
     };
     if rows().any(is_birth_date) {
         warnings.push(Warning {
             code: "birth_date",
-            message: "Your birth date says more than whether you are old enough, and helps to recognise you elsewhere.".to_owned(),
+            message: "Your birth date says more than whether you are old enough, and helps to recognise you elsewhere."
+                .to_owned(),
         });
     }
     warnings

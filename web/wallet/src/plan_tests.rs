@@ -25,7 +25,8 @@ fn sd_jwt(claims: &Value) -> String {
         disclosures.push_str(&format!("{text}~"));
     }
     let payload = json!({"iss": "https://dmv.example", "vct": "id", "_sd": digests, "_sd_alg": "sha-256"});
-    format!("e30.{}.c2ln~{disclosures}", base64url::encode(payload.to_string()))
+    let header = base64url::encode(r#"{"alg":"ES256","typ":"dc+sd-jwt"}"#);
+    format!("{header}.{}.c2ln~{disclosures}", base64url::encode(payload.to_string()))
 }
 
 fn id_card(over_21: bool) -> Card {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 /// Why a query cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct QueryError;
+pub(crate) struct QueryError;
 
 /// The parameters of a query, with or without its leading `?`, by name.
 ///
 /// # Errors
 /// [`QueryError`] where a name comes twice, or an escape is broken or makes no UTF-8.
-pub fn parameters(query: &str) -> Result<BTreeMap<String, String>, QueryError> {
+pub(crate) fn parameters(query: &str) -> Result<BTreeMap<String, String>, QueryError> {
     let mut parameters = BTreeMap::new();
     let query = query.split('#').next().unwrap_or_default().trim_start_matches('?');
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -41,7 +41,7 @@ fn decode(text: &str) -> Result<String, QueryError> {
 }
 
 /// A form's body from its fields.
-pub fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub(crate) fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut body = String::new();
     for (name, value) in fields {
         if !body.is_empty() {

@@ -4,24 +4,24 @@ use serde_json::{Value, json};
 
 /// A refusal. It reaches the page as `{"refused": {"code", "message"}}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Stable, in snake_case.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// A sentence for the person, without any secret.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Refusal {
     /// A refusal with its code and sentence.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
     /// As the page gets it.
-    pub fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         json!({ "refused": { "code": self.code, "message": self.message } })
     }
 }
 
 /// What a step of the wallet answers: JSON for the page, or a refusal.
-pub type Step = Result<Value, Refusal>;
+pub(crate) type Step = Result<Value, Refusal>;

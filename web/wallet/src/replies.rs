@@ -12,7 +12,7 @@ const DEPTH: usize = 16;
 const LARGEST: usize = 2 * 1024 * 1024;
 
 /// The form that asks for a token (section 6.1).
-pub fn token_request(offer: &Offer, tx_code: Option<&str>) -> String {
+pub(crate) fn token_request(offer: &Offer, tx_code: Option<&str>) -> String {
     let mut fields = vec![
         ("grant_type", "urn:ietf:params:oauth:grant-type:pre-authorized_code"),
         ("pre-authorized_code", offer.code.as_str()),
@@ -25,7 +25,7 @@ pub fn token_request(offer: &Offer, tx_code: Option<&str>) -> String {
 ///
 /// # Errors
 /// `tx_code_wrong` where the code may be typed again, `offer_used` where it is over, else `issuer_failed`.
-pub fn token(status: u16, body: &[u8], with_tx_code: bool) -> Step {
+pub(crate) fn token(status: u16, body: &[u8], with_tx_code: bool) -> Step {
     let reply = object(body);
     if !(200..300).contains(&status) {
         return Err(match error(&reply) {
@@ -68,7 +68,7 @@ pub fn token(status: u16, body: &[u8], with_tx_code: bool) -> Step {
 ///
 /// # Errors
 /// `issuer_failed`.
-pub fn nonce(status: u16, body: &[u8]) -> Step {
+pub(crate) fn nonce(status: u16, body: &[u8]) -> Step {
     if !(200..300).contains(&status) {
         return Err(failed(status));
     }
@@ -78,7 +78,7 @@ pub fn nonce(status: u16, body: &[u8]) -> Step {
 }
 
 /// The body that asks for credentials (section 8.2).
-pub fn credential_request(configuration: &str, identifier: Option<&str>, proofs: &[String]) -> Value {
+pub(crate) fn credential_request(configuration: &str, identifier: Option<&str>, proofs: &[String]) -> Value {
     match identifier {
         Some(identifier) => json!({ "credential_identifier": identifier, "proofs": { "jwt": proofs } }),
         None => json!({ "credential_configuration_id": configuration, "proofs": { "jwt": proofs } }),
@@ -89,7 +89,7 @@ pub fn credential_request(configuration: &str, identifier: Option<&str>, proofs:
 ///
 /// # Errors
 /// `nonce_stale` where another try with a fresh nonce helps, else `issuer_failed` or `issuer_refused`.
-pub fn credentials(status: u16, body: &[u8], proofs: usize) -> Step {
+pub(crate) fn credentials(status: u16, body: &[u8], proofs: usize) -> Step {
     let reply = object(body);
     if !(200..300).contains(&status) {
         return Err(match error(&reply) {
