@@ -1,59 +1,52 @@
-//! Requests and responses of OpenID4VP 1.0 (placeholder of the merge: replaced whole).
-use crate::dcql::Query;
-use crate::limits::Limits;
-use serde_json::Value;
+//! The messages of OpenID4VP 1.0, both sides: the request that a verifier sends a browser with (section 5), and the
+//! response that the wallet posts (section 8).
+//!
+//! Requests carry the client id prefix `redirect_uri:` and plain query parameters, responses come by `direct_post`. All
+//! that is known of who asks under that prefix is where the answer goes (section 5.9.3).
+mod request;
+mod response;
+
+pub use request::{AuthorizationRequest, RequestError};
+pub use response::{AuthorizationResponse, ResponseError};
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A request.
-#[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs)]
-pub struct AuthorizationRequest {
-    pub response_uri: String,
-    pub nonce: String,
-    pub state: Option<String>,
-    pub dcql_query: Query,
-    pub client_metadata: Option<Value>,
-}
-
-impl AuthorizationRequest {
-    /// The address that asks.
-    pub fn to_url(&self, endpoint: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .append_pair("response_type", "vp_token")
-            .append_pair("response_mode", "direct_post")
-            .append_pair("client_id", &format!("redirect_uri:{}", self.response_uri))
-            .append_pair("response_uri", &self.response_uri)
-            .append_pair("nonce", &self.nonce)
-            .append_pair("dcql_query", &self.dcql_query.to_value().to_string());
-        if let Some(state) = &self.state {
-            query.append_pair("state", state);
+/// The parameters of an `application/x-www-form-urlencoded` text that are among `known`; others are ignored, as RFC 6749
+/// section 3.1 asks. An empty one counts as absent (same section).
+fn parameters<'a>(text: &'a [u8], known: &[&'static str]) -> Result<BTreeMap<&'static str, Cow<'a, str>>, FormError> {
+    let mut found = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(text) {
+        let Some(name) = known.iter().find(|known| **known == name) else {
+            continue;
+        };
+        // what decoding puts in the place of bytes that are no UTF-8
+        if value.contains('\u{fffd}') {
+            return Err(FormError::NotUtf8(name));
         }
-        format!("{endpoint}?{}", query.finish())
-    }
-}
-
-/// A response.
-#[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs)]
-pub enum AuthorizationResponse {
-    Presented { vp_token: BTreeMap<String, Vec<String>>, state: Option<String> },
-    Error { error: String, description: Option<String>, state: Option<String> },
-}
-
-impl AuthorizationResponse {
-    /// Reads the form.
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn parse_form(body: &[u8], _: &Limits) -> Result<Self, String> {
-        let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
-        let state = parameters.remove("state");
-        if let Some(error) = parameters.remove("error") {
-            return Ok(Self::Error { error, description: parameters.remove("error_description"), state });
+        if found.insert(*name, value).is_some() {
+            return Err(FormError::Repeated(name));
         }
-        let vp_token = parameters.remove("vp_token").ok_or("no vp_token")?;
-        let vp_token = serde_json::from_str(&vp_token).map_err(|error| error.to_string())?;
-        Ok(Self::Presented { vp_token, state })
     }
+    found.retain(|_, value| !value.is_empty());
+    Ok(found)
+}
+
+enum FormError {
+    NotUtf8(&'static str),
+    Repeated(&'static str),
+}
+
+/// Parameters as `application/x-www-form-urlencoded`. A space becomes `%20`, which every reader takes, also one that
+/// reads it as a URL's query.
+fn form<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut serializer = form_urlencoded::Serializer::new(String::new());
+    serializer.extend_pairs(parameters);
+    // a plus sign of the values is `%2B` already
+    serializer.finish().replace('+', "%20")
+}
+
+/// "ASCII URL safe characters" of section 5.2: what `nonce` and `state` are made of.
+fn is_url_safe(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }

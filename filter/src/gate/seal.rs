@@ -19,8 +19,9 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use std::time::Duration;
 
+
 use super::compile::Environment;
-use super::config::{ConfigError, Field, KeyReference};
+use super::config::{ConfigError, Field, KeyReference, tree};
 
 /// The first byte of everything that is sealed.
 const VERSION: u8 = 1;
@@ -163,7 +164,7 @@ impl Sealer {
         let aad = self.authenticated(binding, time);
         let nonce = XNonce::from(*nonce);
         let opened = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
-        serde_json::from_slice(&opened).ok()
+        tree::read(&serde_json::from_slice(&opened).ok()?).ok()
     }
 
     fn authenticated(&self, binding: Binding<'_>, time: i64) -> Vec<u8> {

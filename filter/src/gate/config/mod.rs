@@ -7,7 +7,7 @@
 mod error;
 mod evidence;
 mod name;
-mod tree;
+pub(super) mod tree;
 mod units;
 mod wire;
 

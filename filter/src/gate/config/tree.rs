@@ -1,5 +1,7 @@
-//! Reads configuration types out of a JSON value, and knows the path of the field where one does not fit. One reader that
-//! knows its place costs a tenth of the code of one that wraps another.
+//! Reads types out of a JSON value, and knows the path of the field where one does not fit.
+//!
+//! Each shape is read in one way only (a struct from an object, never from an array): what no text of ours is written in
+//! needs no code in the module.
 
 use std::fmt;
 
@@ -13,10 +15,10 @@ use serde_json::{Map, Value};
 
 /// What does not fit, and where.
 #[derive(Debug)]
-pub(super) struct Misfit {
+pub(in crate::gate) struct Misfit {
     /// The path of the field, once it is known.
-    pub(super) path: Option<String>,
-    pub(super) message: String,
+    pub(in crate::gate) path: Option<String>,
+    pub(in crate::gate) message: String,
 }
 
 impl fmt::Display for Misfit {
@@ -34,7 +36,7 @@ impl de::Error for Misfit {
 }
 
 /// Reads a value.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Misfit> {
+pub(in crate::gate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Misfit> {
     T::deserialize(Node { value, place: &Place::Top })
 }
 
@@ -70,22 +72,41 @@ struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        match self.value {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(bool) => visitor.visit_bool(*bool),
-            Value::String(text) => visitor.visit_str(text),
-            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                (Some(number), _, _) => visitor.visit_u64(number),
-                (_, Some(number), _) => visitor.visit_i64(number),
-                (_, _, Some(number)) => visitor.visit_f64(number),
-                _ => Err(de::Error::custom("a number that cannot be read")),
-            },
-            Value::Array(members) => visitor.visit_seq(Members { members, next: 0, place: self.place }),
-            Value::Object(members) => {
-                visitor.visit_map(Fields { members: members.iter(), value: None, place: self.place })
-            }
-        }
+    fn number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let Value::Number(number) = self.value else { return self.misfit(&visitor) };
+        let read = match (number.as_u64(), number.as_i64(), number.as_f64()) {
+            (Some(number), _, _) => visitor.visit_u64(number),
+            (_, Some(number), _) => visitor.visit_i64(number),
+            (_, _, Some(number)) => visitor.visit_f64(number),
+            _ => Err(de::Error::custom("a number that cannot be read")),
+        };
+        read.map_err(|misfit| self.place.name(misfit))
+    }
+
+    fn sequence<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let Value::Array(members) = self.value else { return self.misfit(&visitor) };
+        let members = Members { members, next: 0, place: self.place };
+        visitor.visit_seq(members).map_err(|misfit| self.place.name(misfit))
+    }
+
+    fn object<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let Value::Object(members) = self.value else { return self.misfit(&visitor) };
+        let fields = Fields { members: members.iter(), value: None, place: self.place };
+        visitor.visit_map(fields).map_err(|misfit| self.place.name(misfit))
+    }
+
+    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let Value::String(text) = self.value else { return self.misfit(&visitor) };
+        visitor.visit_str(text).map_err(|misfit| self.place.name(misfit))
+    }
+
+    fn truth<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let Value::Bool(bool) = self.value else { return self.misfit(&visitor) };
+        visitor.visit_bool(*bool).map_err(|misfit| self.place.name(misfit))
+    }
+
+    fn misfit<T>(self, expected: &dyn de::Expected) -> Result<T, Misfit> {
+        Err(self.place.name(de::Error::invalid_type(self.unexpected(), expected)))
     }
 
     fn unexpected(self) -> Unexpected<'a> {
@@ -104,7 +125,59 @@ impl<'de> Deserializer<'de> for Node<'_> {
     type Error = Misfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.visit(visitor).map_err(|misfit| self.place.name(misfit))
+        match self.value {
+            Value::Null => visitor.visit_unit().map_err(|misfit| self.place.name(misfit)),
+            Value::Bool(_) => self.truth(visitor),
+            Value::String(_) => self.text(visitor),
+            Value::Number(_) => self.number(visitor),
+            Value::Array(_) => self.sequence(visitor),
+            Value::Object(_) => self.object(visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misfit> {
+        self.object(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.object(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.sequence(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.text(visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.text(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.truth(visitor)
+    }
+
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.number(visitor)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.number(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.number(visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.number(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
@@ -135,8 +208,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        i8 i16 i32 i128 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }
 
@@ -230,7 +302,10 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         Err(de::Error::custom("no field is of this shape"))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Misfit> {
-        Err(de::Error::custom("no field is of this shape"))
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
+        let Some(value) = self.content else {
+            return Err(de::Error::custom(format!("`{}` needs an object", self.name)));
+        };
+        Node { value, place: &Place::Key(self.place, self.name) }.object(visitor)
     }
 }
