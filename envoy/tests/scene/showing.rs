@@ -263,7 +263,7 @@ async fn threats_41_51_cards_that_do_not_prove_it_open_nothing(version: &'static
     // shown by one who does not hold its key
     let mut stolen = held(&world, "dmv", "person=ada", 1).await?;
     stolen[0]["key"] = young[0]["key"].clone();
-    refused(&Browser::new(&world).show("/wine/", &stolen).await?, "signature_invalid").context("a stolen card")?;
+    refused(&Browser::new(&world).show("/wine/", &stolen).await?, "key_binding_invalid").context("a stolen card")?;
     // expired while it was watched
     let short = held(&world, "dmv", "person=ada&lifetime=-120", 1).await?;
     refused(&Browser::new(&world).show("/wine/", &short).await?, "credential_expired").context("expired")

@@ -19,7 +19,6 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use std::time::Duration;
 
-
 use super::compile::Environment;
 use super::config::{ConfigError, Field, KeyReference, tree};
 

@@ -7,6 +7,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,14 +64,14 @@ fn single(form: &[u8], name: &str) -> Option<String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     body: Vec<u8>,
 }
 
 impl Reply {
     /// An empty reply with this status.
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: vec![("cache-control", "no-store".to_owned())], body: Vec::new() }
+        Self { status, headers: vec![("cache-control".into(), "no-store".to_owned())], body: Vec::new() }
     }
 
     /// A page, with a policy under which nothing foreign loads and nothing frames it.
@@ -112,7 +113,8 @@ impl Reply {
     }
 
     /// Adds a header, or replaces the one that was there.
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        let name = name.into();
         self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.into()));
         self
@@ -134,7 +136,7 @@ impl Reply {
     fn into_response(self) -> Response<Body> {
         let mut response = Response::builder().status(self.status);
         for (name, value) in self.headers {
-            response = response.header(name, value);
+            response = response.header(name.as_ref(), value);
         }
         response.body(full(self.body)).unwrap_or_else(|_| Response::new(full("")))
     }

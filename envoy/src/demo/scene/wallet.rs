@@ -1,5 +1,5 @@
-//! Serves the wallet's files as a plain web server would: the folder that `cargo xtask build` makes, with its content security
-//! policy as a header too. There is no other server part of the wallet.
+//! Serves the wallet's files as a plain web server would: the folder that `cargo xtask build` makes, with the headers that its file
+//! `_headers` names. There is no other server part of the wallet.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,11 +10,6 @@ use super::http::{Reply, Request};
 pub(crate) struct Pages {
     folder: PathBuf,
 }
-
-/// The policy of the wallet's demo build: that of the wallet, and `http` to `.localhost`.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; font-src 'self'; \
-    img-src 'self' data:; connect-src 'self' https: http://*.localhost:*; manifest-src 'self'; worker-src 'self'; \
-    media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 impl Pages {
     /// The wallet in `folder`.
@@ -30,12 +25,16 @@ impl Pages {
         let Some((name, bytes)) = self.find(&request.path) else {
             return Reply::status(404);
         };
-        let reply = Reply::text(content_type(&name), bytes).header("x-content-type-options", "nosniff");
-        if name.ends_with(".html") {
-            reply.header("content-security-policy", POLICY).header("referrer-policy", "no-referrer")
-        } else {
-            reply.header("cache-control", "no-cache")
-        }
+        self.headers()
+            .into_iter()
+            .fold(Reply::text(content_type(&name), bytes), |reply, (name, value)| reply.header(name, value))
+    }
+
+    /// The headers of every file, as static hosts read them: a line of the paths, then an indented line for each.
+    fn headers(&self) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(self.folder.join("_headers")).unwrap_or_default();
+        let lines = text.lines().filter(|line| line.starts_with(' ')).filter_map(|line| line.trim().split_once(": "));
+        lines.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
     }
 
     /// A file by its path; for a page by the path without `.html`, or the one page of the wallet.
