@@ -47,7 +47,7 @@ const callbacks = {
 
 /** Starts the world. `folder`: which build of the wallet is served. */
 export async function start(folder = 'wallet-demo') {
-  const world = { sites: new Map(), log: [] };
+  const world = { sites: new Map(), log: [], errors: [] };
   const server = createServer((request, reply) => void handle(world, request, reply));
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
   world.port = server.address().port;
@@ -89,6 +89,7 @@ async function handle(world, request, reply) {
     const type = made.json === undefined ? made.type : 'application/json';
     reply.writeHead(made.status ?? 200, { ...cors, 'content-type': type ?? 'text/plain', 'cache-control': 'no-store', ...made.headers }).end(content);
   } catch (error) {
+    world.errors.push(error);
     // a library that throws says why the request is wrong
     const json = error.errorResponse ?? { error: 'invalid_request', error_description: String(error.message ?? error) };
     reply.writeHead(400, { ...cors, 'content-type': 'application/json' }).end(JSON.stringify(json));
