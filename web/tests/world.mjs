@@ -405,6 +405,9 @@ async function verifySdJwt(world, requested, presentation) {
     verifier: signed(world.dmv.key.publicKey),
     kbVerifier: async (data, signature, payload) => signed(await importJWK(payload.cnf.jwk, 'ES256'))(data, signature),
     hasher: (data) => sha256(data), hashAlg: 'sha-256',
+    // Node knows no names under .localhost
+    statusListFetcher: async (uri) => (await world.sites.get('dmv')('GET', new URL(uri), '')).body,
+    statusVerifier: signed(world.dmv.key.publicKey),
   });
   const { payload, kb } = await library.verify(presentation, { keyBindingNonce: requested.nonce });
   assert.equal(kb.payload.aud, requested.client_id);
