@@ -2,9 +2,11 @@
 //! WebCrypto, the form that is posted to `response_uri`, and the way back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::openid4vp_shim::{AuthorizationRequest, AuthorizationResponse};
 use carded_verifier::dcql::{Candidate, Format};
+use carded_verifier::jwt_vc::{DataModel, HeldJwtVc, PresentationClaims, prepare_presentation};
+use carded_verifier::openid4vp::{AuthorizationRequest, AuthorizationResponse};
 use carded_verifier::sd_jwt::present::PreparedPresentation;
 use carded_verifier::{Timestamp, json, sign};
 use serde::Deserialize;
@@ -16,6 +18,8 @@ use crate::plan::Held;
 use crate::refusal::{Refusal, Step};
 
 const LONGEST_QUERY: usize = 64 * 1024;
+/// How long a presentation serves: the way to the site, not more.
+const LIFETIME: Duration = Duration::from_secs(300);
 
 /// The copy that the person agreed to show.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,8 +70,9 @@ pub(crate) fn request(query: &str) -> Result<AuthorizationRequest, Refusal> {
     if query.len() > LONGEST_QUERY {
         return Err(Refusal::new("request_malformed", "This request is too long."));
     }
-    AuthorizationRequest::parse(query, &link::limits())
-        .map_err(|why| Refusal::new(why.code(), format!("The site's request cannot be trusted or understood: {why}.")))
+    AuthorizationRequest::parse(query, link::POLICY).map_err(|why| {
+        Refusal::new(why.error_code(), format!("The site's request cannot be trusted or understood: {why}."))
+    })
 }
 
 /// Prepares the presentation of a copy for one credential query. What is shown is worked out again from the request, so
@@ -100,8 +105,34 @@ pub(crate) fn prepare(
             let shown = held.disclose(&answer.paths);
             Ok(Unsigned::SdJwt(shown.prepare_key_binding(key.algorithm(), &audience, &request.nonce, now)))
         }
-        Held::JwtVc(held) => held.presentation(&key, &audience, &request.nonce, now).map(Unsigned::Jws),
+        Held::JwtVc(held) => {
+            let (holder, kid) = own_did(held, &key)?;
+            let claims = PresentationClaims {
+                holder: &holder,
+                kid: &kid,
+                audience: &audience,
+                nonce: &request.nonce,
+                issued_at: Timestamp::from_unix(now),
+                lifetime: LIFETIME,
+            };
+            Ok(Unsigned::Jws(prepare_presentation(data_model(held), key.algorithm(), held.as_issued(), &claims)))
+        }
     }
+}
+
+/// The key as the DID that the credential is about, and the DID URL of the key.
+fn own_did(held: &HeldJwtVc, key: &HolderKey) -> Result<(String, String), Refusal> {
+    ["did:jwk", "did:key"]
+        .iter()
+        .map(|method| key.did(method))
+        .find(|(did, _)| held.subject() == Some(did))
+        .ok_or_else(|| Refusal::new("key_unusable", "This card is not bound to a key of this wallet."))
+}
+
+/// VCDM 2.0 names itself in its context (VCDM 2.0 section 4.3); everything else is VCDM 1.1.
+fn data_model(held: &HeldJwtVc) -> DataModel {
+    let first = held.claims().get("@context").and_then(|context| context.get(0)).and_then(Value::as_str);
+    if first == Some("https://www.w3.org/ns/credentials/v2") { DataModel::V2 } else { DataModel::V1 }
 }
 
 /// The form that shows.
@@ -177,7 +208,7 @@ mod tests {
     #[test]
     fn threat_97_a_request_with_transaction_data_is_refused() {
         let refusal = request(&query(&[("transaction_data", Some("[\"e30\"]"))])).unwrap_err();
-        assert!(refusal.code.contains("transaction_data"), "{}", refusal.code);
+        assert_eq!(refusal.code, "invalid_transaction_data");
     }
 
     #[test]

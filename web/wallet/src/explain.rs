@@ -37,7 +37,9 @@ pub(crate) fn rows(format: &Format, claims: &Map<String, Value>, labels: &[Label
             }
         }
         _ => {
-            for (name, value) in claims.iter().filter(|(name, _)| !TECHNICAL.contains(&name.as_str())) {
+            let mut named: Vec<_> = claims.iter().filter(|(name, _)| !TECHNICAL.contains(&name.as_str())).collect();
+            named.sort_by_key(|(name, _)| rank(name));
+            for (name, value) in named {
                 leaves(value, &mut vec![Step::Name(name.clone())], &mut |path, value| {
                     rows.push(row(path, path, value, labels));
                 });
@@ -45,6 +47,19 @@ pub(crate) fn rows(format: &Format, claims: &Map<String, Value>, labels: &[Label
         }
     }
     rows
+}
+
+/// People first look for who a card is about.
+fn rank(name: &str) -> usize {
+    let order = ["given_name", "family_name", "name", "birthdate", "birth_date", "address"];
+    let last = usize::from(name.starts_with("age_")) + order.len();
+    order.iter().position(|known| *known == name).unwrap_or(last)
+}
+
+/// What the first member on a claim's path is, in words.
+pub(crate) fn whole(row: &Row) -> String {
+    let first = row.path.iter().filter_map(Value::as_str).find(|name| *name != "credentialSubject");
+    words(&[Step::Name(first.unwrap_or_default().to_owned())])
 }
 
 fn leaves(value: &Value, path: &mut Vec<Step>, found: &mut impl FnMut(&[Step], &Value)) {
@@ -172,7 +187,7 @@ mod tests {
             "nationalities": ["GB", "FR"],
         });
         let expected =
-            [("Address, locality", "London"), ("Over 21", "Yes"), ("Given name", "Ada"), ("Nationalities", "GB, FR")];
+            [("Given name", "Ada"), ("Address, locality", "London"), ("Nationalities", "GB, FR"), ("Over 21", "Yes")];
         let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(labels_and_values(&Format::DcSdJwt, &claims), expected);
     }

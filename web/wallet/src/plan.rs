@@ -1,15 +1,15 @@
 //! What a presentation request asks, which cards answer it, and what each way of answering shows (OpenID4VP 1.0 sections 5
 //! and 6): everything that the consent page says comes from here. The same matcher checks on the verifier's side.
 
-use crate::openid4vp_shim::AuthorizationRequest;
 use carded_verifier::dcql::{Candidate, CredentialQuery, Format, Match, Selection};
+use carded_verifier::jwt_vc::HeldJwtVc;
+use carded_verifier::openid4vp::AuthorizationRequest;
 use carded_verifier::sd_jwt::present::HeldSdJwt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::copies::{self, CopyState, Pick};
 use crate::explain::{self, Row};
-use crate::held_vc::HeldJwtVc;
 use crate::issuer::{Label, cut};
 use crate::link;
 use crate::refusal::Refusal;
@@ -54,7 +54,9 @@ impl Held {
     pub(crate) fn parse(format: &str, credential: &str) -> Result<Self, Refusal> {
         match Format::parse(format) {
             Format::DcSdJwt => HeldSdJwt::parse(credential, &link::limits()).map(Self::SdJwt).map_err(|_| unreadable()),
-            Format::JwtVcJson => HeldJwtVc::parse(credential).map(Self::JwtVc),
+            Format::JwtVcJson => {
+                HeldJwtVc::parse(credential, &link::limits()).map(Self::JwtVc).map_err(|_| unreadable())
+            }
             _ => Err(unreadable()),
         }
     }
@@ -281,9 +283,11 @@ impl Planner<'_> {
         let shown = explain::rows(&format, &held.shown(answer)?, &card.labels);
         let mut hidden: Vec<String> = Vec::new();
         for row in explain::rows(&format, held.claims(), &card.labels) {
-            let is_shown = shown.iter().any(|shown| shown.label == row.label);
-            if !is_shown && !hidden.contains(&row.label) {
-                hidden.push(row.label);
+            // of an address that is hidden whole one word is enough
+            let partly = shown.iter().any(|shown| shown.path.first() == row.path.first());
+            let label = if partly || row.path.len() < 2 { row.label } else { explain::whole(&row) };
+            if !shown.iter().any(|shown| shown.path == row.path) && !hidden.contains(&label) {
+                hidden.push(label);
             }
         }
         let (pick, copy) = copies::pick(&card.copies, self.origin, self.now);
@@ -355,7 +359,7 @@ fn reason(queries: &[CredentialQuery], no_cards: bool) -> String {
         None => format!("has what is asked for ({})", asks.join(", ")),
     };
     if no_cards {
-        format!("You have no cards yet, so none {lacking}.")
+        format!("You have no cards yet, so there is none that {lacking}.")
     } else {
         format!("None of your cards {lacking}.")
     }

@@ -50,9 +50,12 @@ fn id_card(over_21: bool) -> Card {
 }
 
 fn clerk_card() -> Card {
-    let payload = json!({"iss": "did:web:clerk.example", "vc": {
-        "type": ["VerifiableCredential", "Over21"], "credentialSubject": {"id": "did:jwk:x", "age_over_21": true},
+    let payload = json!({"iss": "did:web:clerk.example", "sub": "did:jwk:x", "nbf": 1, "exp": 4_000_000_000_u64, "vc": {
+        "@context": ["https://www.w3.org/2018/credentials/v1"],
+        "type": ["VerifiableCredential", "Over21"],
+        "credentialSubject": {"id": "did:jwk:x", "age_over_21": true},
     }});
+    let header = base64url::encode(r#"{"alg":"ES256","typ":"JWT","kid":"did:web:clerk.example#key"}"#);
     Card {
         id: "clerk".to_owned(),
         title: "Statement".to_owned(),
@@ -60,7 +63,7 @@ fn clerk_card() -> Card {
         format: "jwt_vc_json".to_owned(),
         types: vec!["VerifiableCredential".to_owned(), "Over21".to_owned()],
         labels: Vec::new(),
-        credential: format!("e30.{}.c2ln", base64url::encode(payload.to_string())),
+        credential: format!("{header}.{}.c2ln", base64url::encode(payload.to_string())),
         copies: vec![CopyState { id: "k1".to_owned(), site: None, expires: None }],
     }
 }
@@ -91,7 +94,7 @@ fn over_21_and_nothing_else() {
     let way = &plan.groups[0].ways[0];
     let show = &way.shows[0];
     assert_eq!(show.shown.iter().map(|row| row.label.as_str()).collect::<Vec<_>>(), ["Over 21"]);
-    assert_eq!(show.hidden, ["Over 18", "Over 65", "Birth date", "Family name", "Given name"]);
+    assert_eq!(show.hidden, ["Given name", "Family name", "Birth date", "Over 18", "Over 65"]);
     assert_eq!(show.copy, Copy { pick: Pick::Fresh, id: Some("c2".to_owned()) });
     assert!(way.warnings.is_empty());
     assert!(!serde_json::to_string(&plan).unwrap().contains("evil.example"), "logos are not even mentioned");
@@ -104,7 +107,10 @@ fn threat_95_nothing_fits_is_told_to_the_person() {
     let under = plan_for(&[id_card(false)]);
     assert!(!under.satisfiable);
     assert_eq!(under.reason.as_deref(), Some("None of your cards proves that you are over 21."));
-    assert_eq!(plan_for(&[]).reason.as_deref(), Some("You have no cards yet, so none proves that you are over 21."));
+    assert_eq!(
+        plan_for(&[]).reason.as_deref(),
+        Some("You have no cards yet, so there is none that proves that you are over 21.")
+    );
 }
 
 #[test]

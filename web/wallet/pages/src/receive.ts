@@ -39,7 +39,11 @@ function ask(problem?: string): void {
     {
       type: 'button',
       class: 'secondary wide',
-      onclick: () => void scan(scanning).then((text) => text && open(text), (error: Error) => scanning.replaceChildren(callout('warning', error.message))),
+      onclick: () =>
+        void scan(scanning).then(
+          (text) => (text === undefined ? undefined : open(text)),
+          (error: Error) => scanning.replaceChildren(callout('warning', error.message)),
+        ),
     },
     icon('scan'),
     'Scan a QR code',

@@ -4,10 +4,10 @@ interface Detector {
   detect(source: HTMLVideoElement): Promise<{ rawValue: string }[]>;
 }
 
-declare global {
-  interface Window {
-    BarcodeDetector?: { new (options: { formats: string[] }): Detector; getSupportedFormats(): Promise<string[]> };
-  }
+// not in every browser, and so not in every TypeScript
+interface DetectorKind {
+  new (options: { formats: string[] }): Detector;
+  getSupportedFormats(): Promise<string[]>;
 }
 
 /** Whether there may be a camera. */
@@ -48,8 +48,8 @@ export async function scan(into: HTMLElement): Promise<string | undefined> {
 }
 
 async function reader(): Promise<(video: HTMLVideoElement) => Promise<string | undefined>> {
-  const native = window.BarcodeDetector;
-  if (native && (await native.getSupportedFormats().catch(() => [])).includes('qr_code')) {
+  const native = (window as unknown as { BarcodeDetector?: DetectorKind }).BarcodeDetector;
+  if (native && (await native.getSupportedFormats().catch(() => [] as string[])).includes('qr_code')) {
     const detector = new native({ formats: ['qr_code'] });
     return async (video) => (await detector.detect(video))[0]?.rawValue;
   }
