@@ -126,7 +126,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        if self.guards_cookies {
+        // our own replies come by here too, and they do set them
+        if self.guards_cookies && self.phase.get() == Phase::Admitted {
             drop_our_cookies();
         }
         Action::Continue
