@@ -2,17 +2,17 @@
 //! 44, 46 and 51 for this format.
 use crate::support::*;
 use crate::vector_files;
+use carded_verifier::age::AgePolicy;
 use carded_verifier::dcql::CredentialQuery;
 use carded_verifier::did::Did;
 use carded_verifier::jwt_vc::{
     CredentialClaims, DataModel, HeldJwtVc, PresentationClaims, prepare_credential, prepare_presentation,
 };
 use carded_verifier::sign::{SigningKey, prepare};
-use carded_verifier::age::AgePolicy;
 use carded_verifier::{
     Algorithm, Code, CredentialIndex, CredentialPolicy, Denied, Documents, Fetch, Limits, Outcome, Presentation,
-    PublicKey, RustCrypto, StatusRule, StatusUnavailable, Timestamp, Trust, TrustedIssuer, VerifiedCredential, verify_issued,
-    verify_presentation,
+    PublicKey, RustCrypto, StatusRule, StatusUnavailable, Timestamp, Trust, TrustedIssuer, VerifiedCredential,
+    verify_issued, verify_presentation,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -258,7 +258,9 @@ fn what_the_wallet_keeps() {
         assert!(HeldJwtVc::parse(&presentation, &Limits::default()).is_err());
     }
     // without a DID that could show it, a wallet has no use for it
-    let nobody = changed(|claims| { claims.as_object_mut().unwrap().remove("sub"); });
+    let nobody = changed(|claims| {
+        claims.as_object_mut().unwrap().remove("sub");
+    });
     match verify_issued(clerk.index(), nobody.as_bytes(), &clerk.trust, &clerk.known, at(0)) {
         Outcome::Denied(denied) => assert_eq!(denied.code(), Code::HolderKeyInvalid),
         other => panic!("{other:?}"),
@@ -281,7 +283,9 @@ fn threat_41_who_signed_is_the_issuer_and_who_presents_the_subject() {
     let posing = present_by(&(key, did, own_kid), DataModel::V1, &credential(DataModel::V1));
     assert!(matches!(clerk.code(&posing), Code::HolderKeyInvalid | Code::KeyNotFound));
     // a credential about nobody, or about somebody by another name than a DID
-    let nobody = changed(|claims| { claims.as_object_mut().unwrap().remove("sub"); });
+    let nobody = changed(|claims| {
+        claims.as_object_mut().unwrap().remove("sub");
+    });
     assert_eq!(clerk.code(&present(&nobody)), Code::KeyBindingInvalid);
     // an issuer that is not trusted, also where the key is the clerk's
     let mallory = changed(|claims| claims["iss"] = json!("did:web:mallory.example"));
@@ -289,14 +293,24 @@ fn threat_41_who_signed_is_the_issuer_and_who_presents_the_subject() {
     // signed by somebody else
     let header = object(json!({"alg": "ES256", "kid": format!("{CLERK}#sign"), "typ": "JWT"}));
     let forged = credential(DataModel::V1);
-    let payload = object(serde_json::from_slice(&carded_verifier::base64url::decode(forged.split('.').nth(1).unwrap()).unwrap()).unwrap());
+    let payload = object(
+        serde_json::from_slice(&carded_verifier::base64url::decode(forged.split('.').nth(1).unwrap()).unwrap())
+            .unwrap(),
+    );
     let forged = foreign_key("ES256").sign(prepare(&header, &payload)).unwrap();
     assert_eq!(clerk.code(&present(&forged)), Code::SignatureInvalid);
     // self-issued: the holder is nobody's clerk
     let (key, did, kid) = holder();
     let own = CredentialClaims {
-        issuer: did.as_str(), kid: &kid, types: &["AgeCredential"], id: None, subject: did.as_str(), about: about(),
-        valid_from: at(-10), valid_until: None, status: None,
+        issuer: did.as_str(),
+        kid: &kid,
+        types: &["AgeCredential"],
+        id: None,
+        subject: did.as_str(),
+        about: about(),
+        valid_from: at(-10),
+        valid_until: None,
+        status: None,
     };
     let own = key.sign(prepare_credential(DataModel::V2, key.algorithm(), &own)).unwrap();
     assert_eq!(clerk.code(&present(&own)), Code::IssuerUntrusted);
@@ -306,7 +320,12 @@ fn threat_41_who_signed_is_the_issuer_and_who_presents_the_subject() {
 fn threat_44_keys_serve_their_purpose() {
     let clerk = Clerk::new();
     let header = |kid: &str, alg: &str| object(json!({"alg": alg, "kid": kid, "typ": "JWT"}));
-    let claims = |jwt: &str| object(serde_json::from_slice(&carded_verifier::base64url::decode(jwt.split('.').nth(1).unwrap()).unwrap()).unwrap());
+    let claims = |jwt: &str| {
+        object(
+            serde_json::from_slice(&carded_verifier::base64url::decode(jwt.split('.').nth(1).unwrap()).unwrap())
+                .unwrap(),
+        )
+    };
     let good = credential(DataModel::V1);
     // the clerk's key for logins signs no credential
     let login = key("EdDSA").sign(prepare(&header(&format!("{CLERK}#login"), "EdDSA"), &claims(&good))).unwrap();
@@ -322,28 +341,43 @@ fn threat_44_keys_serve_their_purpose() {
 }
 
 #[test]
-fn threats_28_and_29_holder_binding_is_the_policys_word() {
+fn threat_29_a_credential_out_of_its_presentation_is_refused() {
     let clerk = Clerk::new();
     for model in MODELS {
         assert_eq!(clerk.code(&credential(model)), Code::KeyBindingMissing);
     }
+}
+
+#[test]
+fn threat_28_holder_binding_is_the_policys_word_for_jwts_too() {
     let mut open = policy();
     open.holder_binding = false;
     open.query.require_cryptographic_holder_binding = false;
     let relaxed = Clerk::with(|policy| *policy = open);
     assert!(relaxed.ok(&credential(DataModel::V2)).holder().is_none());
     // one that was not asked for must hold as well
-    assert_eq!(relaxed.code(&present_by(&stranger(), DataModel::V2, &credential(DataModel::V2))), Code::KeyBindingInvalid);
+    assert_eq!(
+        relaxed.code(&present_by(&stranger(), DataModel::V2, &credential(DataModel::V2))),
+        Code::KeyBindingInvalid
+    );
     assert!(relaxed.ok(&present(&credential(DataModel::V2))).holder().is_some());
 }
 
 #[test]
-fn threats_38_39_and_46_the_presentation_is_for_us_and_for_now() {
+fn threat_39_a_presentation_in_a_jwt_is_for_us_and_for_now() {
     let clerk = Clerk::new();
     for model in MODELS {
-        clerk.ok(&presented(model, |_, _| {}));
-        let set = |name: &'static str, value: Value| presented(model, |_, claims| { claims.insert(name.to_owned(), value); });
-        let without = |name: &'static str| presented(model, |_, claims| { claims.remove(name); });
+        let _ = clerk.ok(&presented(model, |_, _| {}));
+        let set = |name: &'static str, value: Value| {
+            presented(model, |_, claims| {
+                claims.insert(name.to_owned(), value);
+            })
+        };
+        let without = |name: &'static str| {
+            presented(model, |_, claims| {
+                claims.remove(name);
+            })
+        };
         for (presentation, why) in [
             (without("nonce"), Code::KeyBindingInvalid),
             (set("nonce", json!(1)), Code::KeyBindingInvalid),
@@ -362,19 +396,58 @@ fn threats_38_39_and_46_the_presentation_is_for_us_and_for_now() {
         ] {
             assert_eq!(clerk.code(&presentation), why, "{presentation}");
         }
-        clerk.ok(&set("aud", json!([AUDIENCE])));
+        let _ = clerk.ok(&set("aud", json!([AUDIENCE])));
         // VCDM 1.1 has `nbf` for `iat`
-        let with_nbf = |nbf: i64| presented(model, |_, claims| { claims.remove("iat"); claims.insert("nbf".to_owned(), nbf.into()); });
-        clerk.ok(&with_nbf(NOW));
+        let with_nbf = |nbf: i64| {
+            presented(model, |_, claims| {
+                claims.remove("iat");
+                claims.insert("nbf".to_owned(), nbf.into());
+            })
+        };
+        let _ = clerk.ok(&with_nbf(NOW));
         assert_eq!(clerk.code(&with_nbf(NOW - 400)), Code::PresentationStale);
+    }
+}
+
+#[test]
+fn threat_46_the_audience_is_the_whole_client_id() {
+    let clerk = Clerk::new();
+    for (aud, fits) in [
+        (AUDIENCE, true),
+        ("https://shop.example.com/.carded/response", false),
+        ("redirect_uri:https://shop.example.com", false),
+        ("redirect_uri:https://shop.example.com/.carded/response/", false),
+        ("REDIRECT_URI:https://shop.example.com/.carded/response", false),
+    ] {
+        let made = presented(DataModel::V2, |_, claims| claims["aud"] = json!(aud));
+        assert_eq!(matches!(clerk.verify(&made), Outcome::Verified(_)), fits, "{aud}");
+    }
+}
+
+#[test]
+fn threat_38_a_presentation_in_a_jwt_is_one_and_its_holders() {
+    let clerk = Clerk::new();
+    for model in MODELS {
         // `typ`, `alg`, `kid`
-        let header = |name: &'static str, value: Value| presented(model, |header, _| { header.insert(name.to_owned(), value); });
+        let header = |name: &'static str, value: Value| {
+            presented(model, |header, _| {
+                header.insert(name.to_owned(), value);
+            })
+        };
         for typ in ["kb+jwt", "at+jwt", "vc+jwt", "dc+sd-jwt"] {
-            assert!(matches!(clerk.code(&header("typ", json!(typ))), Code::KeyBindingInvalid | Code::PresentationMalformed), "{typ}");
+            assert!(
+                matches!(clerk.code(&header("typ", json!(typ))), Code::KeyBindingInvalid | Code::PresentationMalformed),
+                "{typ}"
+            );
         }
         assert!(matches!(clerk.code(&header("alg", json!("HS256"))), Code::AlgorithmNotAllowed));
         assert!(matches!(clerk.code(&header("alg", json!("ES256"))), Code::KeyBindingInvalid));
-        assert_eq!(clerk.code(&presented(model, |header, _| { header.remove("kid"); })), Code::KeyBindingInvalid);
+        assert_eq!(
+            clerk.code(&presented(model, |header, _| {
+                header.remove("kid");
+            })),
+            Code::KeyBindingInvalid
+        );
         assert_eq!(clerk.code(&header("kid", json!("#other"))), Code::HolderKeyInvalid);
     }
 }
@@ -384,15 +457,24 @@ fn exactly_one_credential_in_one_presentation() {
     let clerk = Clerk::new();
     let credential = credential(DataModel::V1);
     let set = |value: Value| presented(DataModel::V1, |_, claims| claims["vp"]["verifiableCredential"] = value);
-    clerk.ok(&set(json!(credential)));
-    for bad in [json!([]), json!([credential, credential]), json!([[credential]]), json!(null), json!([1]), json!({"id": credential}),
+    let _ = clerk.ok(&set(json!(credential)));
+    for bad in [
+        json!([]),
+        json!([credential, credential]),
+        json!([[credential]]),
+        json!(null),
+        json!([1]),
+        json!({"id": credential}),
         json!([{"type": "EnvelopedVerifiableCredential", "id": format!("data:application/jwt,{credential}")}]),
-        json!([{"type": "Other", "id": format!("data:application/vc+jwt,{credential}")}])] {
+        json!([{"type": "Other", "id": format!("data:application/vc+jwt,{credential}")}]),
+    ] {
         assert_eq!(clerk.code(&set(bad.clone())), Code::PresentationMalformed, "{bad:.60}");
     }
     // a presentation within a presentation
     assert_eq!(clerk.code(&set(json!([present(&credential)]))), Code::PresentationMalformed);
-    for (pointer, value) in [("type", json!(["VerifiableCredential"])), ("@context", json!(["https://example.com"])), ("type", json!(1))] {
+    for (pointer, value) in
+        [("type", json!(["VerifiableCredential"])), ("@context", json!(["https://example.com"])), ("type", json!(1))]
+    {
         let bad = presented(DataModel::V1, |_, claims| claims["vp"][pointer] = value.clone());
         assert_eq!(clerk.code(&bad), Code::PresentationMalformed, "{pointer} {value}");
     }
@@ -400,7 +482,8 @@ fn exactly_one_credential_in_one_presentation() {
     let (_, other, _) = stranger();
     for model in MODELS {
         let bad = presented(model, |_, claims| {
-            let at = if model == DataModel::V1 { claims.get_mut("vp").unwrap().as_object_mut().unwrap() } else { claims };
+            let at =
+                if model == DataModel::V1 { claims.get_mut("vp").unwrap().as_object_mut().unwrap() } else { claims };
             at.insert("holder".to_owned(), other.as_str().into());
         });
         assert_eq!(clerk.code(&bad), Code::PresentationMalformed);
@@ -413,7 +496,10 @@ fn what_the_jwt_and_the_credential_both_say_is_the_same() {
     let vc = |name: &'static str, value: Value| changed(move |claims| claims["vc"][name] = value);
     let (_, did, _) = holder();
     let text = |offset: i64| {
-        let held = HeldJwtVc::parse(&credential_of(DataModel::V2, |claims| claims.valid_from = at(offset)), &Limits::default());
+        let held = HeldJwtVc::parse(
+            &credential_of(DataModel::V2, |claims| claims.valid_from = at(offset)),
+            &Limits::default(),
+        );
         held.unwrap().claims()["validFrom"].clone()
     };
     for same in [
@@ -424,7 +510,7 @@ fn what_the_jwt_and_the_credential_both_say_is_the_same() {
         vc("expirationDate", text(86_400)),
         changed(|claims| claims["vc"]["credentialSubject"]["id"] = json!(did.as_str())),
     ] {
-        clerk.ok(&present(&same));
+        let _ = clerk.ok(&present(&same));
     }
     let (_, other, _) = stranger();
     for different in [
@@ -452,10 +538,28 @@ fn what_the_jwt_and_the_credential_both_say_is_the_same() {
     ] {
         assert_eq!(clerk.code(&present(&wrong)), Code::ClaimInvalid);
     }
-    assert_eq!(clerk.code(&present(&changed(|claims| { claims.as_object_mut().unwrap().remove("iss"); }))), Code::ClaimMissing);
-    assert_eq!(clerk.code(&present(&changed(|claims| { claims.as_object_mut().unwrap().remove("nbf"); }))), Code::ClaimMissing);
-    // of another type, or of another age
-    assert_eq!(clerk.code(&present(&vc("type", json!(["VerifiableCredential", "Other"])))), Code::CredentialTypeMismatch);
+    assert_eq!(
+        clerk.code(&present(&changed(|claims| {
+            claims.as_object_mut().unwrap().remove("iss");
+        }))),
+        Code::ClaimMissing
+    );
+    assert_eq!(
+        clerk.code(&present(&changed(|claims| {
+            claims.as_object_mut().unwrap().remove("nbf");
+        }))),
+        Code::ClaimMissing
+    );
+}
+
+#[test]
+fn threat_51_a_jwt_shows_the_type_and_age_that_were_asked_for() {
+    let clerk = Clerk::new();
+    let vc = |name: &'static str, value: Value| changed(move |claims| claims["vc"][name] = value);
+    assert_eq!(
+        clerk.code(&present(&vc("type", json!(["VerifiableCredential", "Other"])))),
+        Code::CredentialTypeMismatch
+    );
     for no in [json!({}), json!({"age_equal_or_over": {"21": false, "18": true}}), json!({"age_over_21": "true"})] {
         assert_eq!(clerk.code(&present(&vc("credentialSubject", no))), Code::QueryNotMet);
     }
@@ -468,7 +572,14 @@ fn the_tighter_of_the_times_counts() {
         let credential = credential(model);
         let at_time = |offset: i64| {
             let (key, did, kid) = holder();
-            let claims = PresentationClaims { holder: did.as_str(), kid: &kid, audience: AUDIENCE, nonce: NONCE, issued_at: at(offset), lifetime: Duration::from_secs(60) };
+            let claims = PresentationClaims {
+                holder: did.as_str(),
+                kid: &kid,
+                audience: AUDIENCE,
+                nonce: NONCE,
+                issued_at: at(offset),
+                lifetime: Duration::from_secs(60),
+            };
             let presentation = key.sign(prepare_presentation(model, key.algorithm(), &credential, &claims)).unwrap();
             match clerk.verify_at(&presentation, at(offset)) {
                 Outcome::Denied(denied) => Some(denied.code()),
@@ -501,14 +612,15 @@ fn a_status_that_is_not_understood_is_not_taken_for_none() {
     let with_other = changed(|claims| claims["vc"]["credentialStatus"] = other.clone());
     assert_eq!(Clerk::new().code(&present(&with_other)), Code::StatusInvalid);
     let accepting = Clerk::with(|policy| policy.status_unavailable = StatusUnavailable::Accept);
-    accepting.ok(&present(&with_other));
+    let _ = accepting.ok(&present(&with_other));
     let requiring = Clerk::with(|policy| policy.status = StatusRule::Require);
     assert_eq!(requiring.code(&present(&with_other)), Code::StatusInvalid);
     assert_eq!(requiring.code(&present(&credential(DataModel::V1))), Code::StatusMissing);
     // a Token Status List is looked up, in either model
     for model in MODELS {
         let listed = credential_of(model, |claims| {
-            claims.status = Some(carded_verifier::StatusReference { uri: "https://clerk.example/status/1".to_owned(), idx: 7 });
+            claims.status =
+                Some(carded_verifier::StatusReference { uri: "https://clerk.example/status/1".to_owned(), idx: 7 });
         });
         match requiring.verify(&present(&listed)) {
             Outcome::Need(fetch) => assert_eq!(fetch.url().as_str(), "https://clerk.example/status/1"),
@@ -524,7 +636,7 @@ fn a_key_named_in_cnf_is_the_holders() {
         let jwk = public(key).to_jwk().unwrap();
         changed(move |claims| claims["cnf"] = json!({ "jwk": jwk }))
     };
-    clerk.ok(&present(&cnf(&key("EdDSA"))));
+    let _ = clerk.ok(&present(&cnf(&key("EdDSA"))));
     assert_eq!(clerk.code(&present(&cnf(&foreign_key("EdDSA")))), Code::KeyBindingInvalid);
 }
 
@@ -571,7 +683,12 @@ fn examples_of_the_standard() {
     let then = Timestamp::from_unix(vp["iat"].as_i64().unwrap());
     let mut known = Documents::new(&Limits::default());
     let verify = |known: &Documents| {
-        verify_presentation(&Presentation::new(clerk.index(), presentation.as_bytes(), AUDIENCE, NONCE), &clerk.trust, known, then)
+        verify_presentation(
+            &Presentation::new(clerk.index(), presentation.as_bytes(), AUDIENCE, NONCE),
+            &clerk.trust,
+            known,
+            then,
+        )
     };
     let Outcome::Need(fetch) = verify(&known) else { panic!() };
     known.insert(&fetch, &reply(clerks_document().to_string()), then).unwrap();

@@ -77,7 +77,10 @@ fn threat_38_its_type_its_algorithm_and_the_key_of_cnf() {
         Code::KeyBindingInvalid
     );
     // and strict as every JWT
-    for header in [json!({"alg": "ES256", "typ": "kb+jwt", "crit": ["b64"]}), json!({"alg": "ES256", "typ": "kb+jwt", "b64": false})] {
+    for header in [
+        json!({"alg": "ES256", "typ": "kb+jwt", "crit": ["b64"]}),
+        json!({"alg": "ES256", "typ": "kb+jwt", "b64": false}),
+    ] {
         assert_eq!(shop.code(by(header)), Code::PresentationMalformed);
     }
 }
