@@ -1,6 +1,13 @@
 //! The Digital Credentials Query Language (OpenID4VP 1.0 section 6): what a verifier asks to be shown.
 //!
 //! One matcher serves both sides: a wallet chooses with it, a verifier checks again with it what came back.
+//! The bounds on a query are fixed: see [`Query::parse`].
+mod parse;
+mod path;
+mod select;
+
+pub use parse::DcqlError;
+
 use serde_json::{Map, Value};
 
 /// A whole query (section 6).
@@ -69,7 +76,8 @@ pub struct ClaimsQuery {
     pub id: Option<String>,
     /// Where it is (section 7); never empty.
     pub path: Vec<PathElement>,
-    /// What it may be: strings, integers and booleans, the same in type and value. Empty: anything.
+    /// What it may be: strings, integers and booleans, the same in type and value. Empty: anything. Where the path
+    /// selects several claims, those that are none of the values count as absent.
     pub values: Vec<Value>,
 }
 
@@ -151,68 +159,6 @@ pub struct SelectedSet {
     pub required: bool,
     /// The indexes of the options that can be answered whole, the verifier's favourite first.
     pub options: Vec<usize>,
-}
-
-/// Why a JSON value is no query.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum DcqlError {
-    /// A member is missing, or not what the standard says it is.
-    Malformed(String),
-}
-
-impl std::fmt::Display for DcqlError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Malformed(path) => write!(f, "{path} is missing or malformed"),
-        }
-    }
-}
-
-impl std::error::Error for DcqlError {}
-
-impl Query {
-    /// Takes a query.
-    ///
-    /// # Errors
-    /// [`DcqlError`] where it is not as section 6 says.
-    pub fn parse(value: &Value) -> Result<Self, DcqlError> {
-        let _ = value;
-        Err(DcqlError::Malformed("credentials".to_owned()))
-    }
-
-    /// The query as JSON.
-    pub fn to_value(&self) -> Value {
-        Value::Null
-    }
-
-    /// Which of the credentials that are held answer it.
-    pub fn select(&self, held: &[Candidate<'_>]) -> Selection {
-        let _ = held;
-        Selection { credentials: Vec::new(), credential_sets: Vec::new(), satisfiable: false }
-    }
-}
-
-impl CredentialQuery {
-    /// Takes a credential query alone, as a configuration has it.
-    ///
-    /// # Errors
-    /// [`DcqlError`] where it is not as section 6.1 says.
-    pub fn parse(value: &Value) -> Result<Self, DcqlError> {
-        let _ = value;
-        Err(DcqlError::Malformed("id".to_owned()))
-    }
-
-    /// The query as JSON.
-    pub fn to_value(&self) -> Value {
-        Value::Null
-    }
-
-    /// Whether a credential answers it, and with which claims.
-    pub fn matches(&self, candidate: &Candidate<'_>) -> Option<Match> {
-        let _ = candidate;
-        None
-    }
 }
 
 impl Format {

@@ -115,6 +115,25 @@ impl PublicKey {
         Ok(Self { material, spki: [prefix, &point].concat() })
     }
 
+    /// A key on a NIST curve from its compressed point (SEC 1 section 2.3.4).
+    ///
+    /// # Errors
+    /// As [`ec`](Self::ec).
+    pub fn ec_compressed(key_type: KeyType, point: &[u8]) -> Result<Self, KeyError> {
+        if !matches!(point.first(), Some(2 | 3)) {
+            return Err(KeyError::Invalid);
+        }
+        let whole = match key_type {
+            KeyType::P256 => P256Key::from_sec1_bytes(point).map(|key| key.to_sec1_bytes()).ok(),
+            KeyType::P384 => P384Key::from_sec1_bytes(point).map(|key| key.to_sec1_bytes()).ok(),
+            _ => return Err(KeyError::Unsupported),
+        };
+        // 4, x, y
+        let whole = whole.ok_or(KeyError::Invalid)?;
+        let (x, y) = whole.get(1..).and_then(|both| both.split_at_checked(both.len() / 2)).ok_or(KeyError::Invalid)?;
+        Self::ec(key_type, x, y)
+    }
+
     /// An Ed25519 key from its 32 bytes (RFC 8032 section 5.1.5): canonical, and not of small order.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! What the verifier must withstand and what it must take: one module for each subject, in one binary.
 mod claims;
-mod crypto;
 mod credential_issuers;
+mod crypto;
+mod dcql;
+mod dids;
 mod documents;
 mod fuzz;
 mod issuers;
@@ -14,4 +16,5 @@ mod status;
 mod support;
 mod tenants;
 mod tokens;
+mod vector_files;
 mod vectors;
