@@ -5,6 +5,7 @@
 //! Only what the issuer says in so many words counts: the value `true` for the age itself or for a higher one that the
 //! policy names. A lower age never does, and an age is worked out of a birth date only where the policy allows asking
 //! for it. Days are those of UTC. Who was born on 29 February comes of age on 1 March of a year that is no leap year.
+use crate::date::Date;
 use crate::dcql::{ClaimsQuery, Format, PathElement};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
@@ -90,58 +91,6 @@ fn prefix(format: &Format) -> &'static [&'static str] {
 fn query(format: &Format, id: &str, names: Vec<String>, value: Option<Value>) -> ClaimsQuery {
     let path = prefix(format).iter().map(|name| (*name).to_owned()).chain(names).map(PathElement::Name).collect();
     ClaimsQuery { id: Some(id.to_owned()), path, values: value.into_iter().collect() }
-}
-
-/// A day of the proleptic Gregorian calendar.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Date {
-    year: i64,
-    month: i64,
-    day: i64,
-}
-
-impl Date {
-    /// A full date, `YYYY-MM-DD` (ISO 8601). The year 0000 (OpenID Connect: "omitted") and a year alone are none.
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let mut number = |length: usize| -> Option<i64> {
-            let part = parts.next()?;
-            (part.len() == length && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok())?
-        };
-        let date = Self { year: number(4)?, month: number(2)?, day: number(2)? };
-        let real = date.year > 0 && (1..=12).contains(&date.month) && (1..=date.days_of_month()).contains(&date.day);
-        (parts.next().is_none() && real).then_some(date)
-    }
-
-    fn days_of_month(self) -> i64 {
-        let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
-        match self.month {
-            2 if leap => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        }
-    }
-
-    /// The day in UTC. Eras of 400 years of 146,097 days each, years that start in March, so that a leap day is the
-    /// last of its year. 719,468 days lie between 0000-03-01 and 1970-01-01.
-    fn of(time: Timestamp) -> Self {
-        let days = time.unix().div_euclid(86_400) + 719_468;
-        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        Self { year, month, day }
-    }
-
-    /// Whole years from this day to another.
-    fn years_until(self, other: Self) -> i64 {
-        let before = (other.month, other.day) < (self.month, self.day);
-        other.year - self.year - i64::from(before)
-    }
 }
 
 #[cfg(test)]

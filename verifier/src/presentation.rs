@@ -10,6 +10,7 @@ use crate::credential::{CompiledCredential, CredentialIndex};
 use crate::dcql::{Candidate, Format};
 use crate::documents::Documents;
 use crate::holder::Holder;
+use crate::jwt_vc;
 use crate::outcome::{Check, Code, Outcome, Report};
 use crate::sd_jwt_vc;
 use crate::signer::World;
@@ -243,9 +244,20 @@ fn run(
             let holder = sd_jwt_vc::bind(&context, &established, &shown)?;
             (established, satisfied, holder)
         }
-        _ => return deny(Code::PresentationMalformed, "its format is not supported"),
+        Format::JwtVcJson => {
+            let (established, shown) = jwt_vc::establish(&context, bytes, steps)?;
+            steps.next(Check::Claims);
+            let satisfied = check_query(&context, &established)?;
+            steps.next(Check::Binding);
+            let holder = jwt_vc::bind(&context, &established, shown)?;
+            (established, satisfied, holder)
+        }
+        Format::Other(_) => return deny(Code::PresentationMalformed, "its format is not supported"),
     };
     steps.next(Check::Status);
+    if compiled.policy.query.format == Format::JwtVcJson {
+        jwt_vc::check_status_kind(&established, &compiled.policy)?;
+    }
     let status = status_list::reference(&established.claims, &context)?;
     let status_until = match &status {
         Some(reference) => Some(status_list::check(reference, &established.issuer, compiled, world)?),

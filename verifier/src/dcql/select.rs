@@ -110,7 +110,8 @@ fn paths(queries: &[&ClaimsQuery], claims: &Map<String, Value>) -> Option<Vec<Ve
 }
 
 impl Meta {
-    fn admits(&self, types: &[String]) -> bool {
+    /// Whether a credential of these types is one that was asked for.
+    pub(crate) fn admits(&self, types: &[String]) -> bool {
         let has = |wanted: &str| types.iter().any(|one| plain_type(one) == plain_type(wanted));
         (self.vct_values.is_empty() || types.iter().any(|one| self.vct_values.contains(one)))
             && (self.type_values.is_empty()

@@ -32,3 +32,12 @@ fn document(did: &Did, id: &str) -> Result<DidDocument, DidError> {
     let (key, algorithm) = PublicKey::from_jwk(&jwk).map_err(DidError::Key)?;
     Ok(DidDocument::of_one_key(did, "0", key, algorithm))
 }
+
+#[cfg(feature = "sign")]
+impl Did {
+    /// The did:jwk of a public key. `None` for a secret.
+    pub fn jwk(key: &PublicKey) -> Option<Self> {
+        let jwk = serde_json::Value::Object(key.to_jwk()?);
+        Some(Self { text: format!("did:jwk:{}", base64url::encode(jwk.to_string())) })
+    }
+}
