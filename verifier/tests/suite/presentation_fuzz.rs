@@ -1,5 +1,6 @@
 //! No presentation verifies after any single change, and any bytes at all are refused without harm.
 use crate::shop::*;
+use crate::support::*;
 use carded_verifier::Outcome;
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -84,6 +85,18 @@ proptest! {
     #[test]
     fn any_text_of_its_letters_is_refused(text in "[A-Za-z0-9_.~-]{0,300}") {
         prop_assert!(!verifies(&text));
+    }
+
+    #[test]
+    fn any_document_is_looked_at_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), value in any_json()) {
+        let presentation = present(&ISSUED);
+        let mut shop = Shop::empty(vec![policy()]);
+        for body in [bytes, value.to_string().into_bytes(), metadata(DMV, &[&dmv_key()])] {
+            if let Outcome::Need(fetch) = shop.verify_at(&presentation, 0) {
+                let _ = shop.known.insert(&fetch, &reply(body), at(0));
+            }
+            prop_assert!(!matches!(shop.verify_at(&presentation, 0), Outcome::Verified(_)));
+        }
     }
 
     #[test]
