@@ -31,6 +31,7 @@ fn learn(world: &mut World, tenant: &str, offset: i64) -> Vec<Fetch> {
                 discovery(&iss(tenant), &format!("https://login.example.com/{tenant}/keys")).into_bytes()
             }
             DocumentKind::Jwks => jwks(&[&key("EdDSA")]),
+            other => panic!("{other:?}"),
         };
         world.put(&fetch, body, offset);
         fetches.push(fetch);
