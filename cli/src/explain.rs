@@ -2,11 +2,12 @@
 //! the documents come from differs (a file, or the system's curl).
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use carded_filter::gate::{Decision, Event, Gate, Request, Step, Verdicts};
+use carded_filter::gate::{Around, Budget, Decision, Event, Gate, InMemory, Request, Step, Verdicts};
 use carded_verifier::{DocumentKind, Documents, Fetch, FetchFailure, Reply, Timestamp};
 use serde_json::json;
 
@@ -62,8 +63,15 @@ pub fn explain(gate: &Gate, question: &Question, source: &Source, now: Timestamp
     for _ in 0..=MAX_FETCHES {
         let mut story = String::new();
         let mut listen = |event: Event<'_>| tell(&mut story, &event);
-        let mut verdicts = Verdicts::new(0);
-        let decision = gate.decide(&request, &known, &mut verdicts, now, &mut listen);
+        let mut random = |bytes: &mut [u8]| random(bytes);
+        let mut around = Around {
+            verdicts: &mut Verdicts::new(0),
+            once: &mut InMemory::default(),
+            budget: &mut Budget::default(),
+            random: &mut random,
+            now,
+        };
+        let decision = gate.decide(&request, &known, &mut around, &mut listen);
         if let Step::Need(fetch) = &decision.step {
             writeln!(fetched, "needed    {}", fetch.url().as_str())?;
             answer(gate, fetch, source, &mut known, now)?;
@@ -138,6 +146,7 @@ fn tell(story: &mut String, event: &Event<'_>) {
         Event::Found(place) => ("token", format!("found in {place}")),
         Event::Verified(verified) => ("checks", verified.report().to_string()),
         Event::Denied(denied) => ("checks", denied.report().to_string()),
+        Event::Shown(credential, issuer) => ("shown", format!("{credential}, vouched for by {issuer}")),
         Event::Requirement(met, what) => (if *met { "met" } else { "not met" }, what.clone()),
         Event::Policy(says) => ("policy", says.clone()),
     };
@@ -164,6 +173,15 @@ fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
             text.push_str(&format!("verdict   {} {}: {detail}\n", reply.status, reply.code));
             Some(reply.status)
         }
+        Step::Body(limit) => {
+            text.push_str(&format!("verdict   its body is read first, {limit} bytes at most\n"));
+            None
+        }
         Step::Need(_) => None,
     }
+}
+
+/// Random bytes of the system.
+fn random(bytes: &mut [u8]) -> bool {
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(bytes)).is_ok()
 }

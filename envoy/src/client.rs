@@ -109,6 +109,12 @@ impl Reply {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned())
     }
 
+    /// Every value of a header.
+    pub fn headers(&self, name: &str) -> Vec<String> {
+        let all = self.headers.iter().filter(|(n, _)| n == name);
+        all.map(|(_, v)| String::from_utf8_lossy(v).into_owned()).collect()
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

@@ -62,15 +62,29 @@ pub fn envoy(version: &str) -> Result<PathBuf> {
 /// # Errors
 /// When Python or its `venv` is missing, or the packages cannot be fetched.
 pub fn python_with_jose() -> Result<PathBuf> {
+    python_with("jose.txt", &[])
+}
+
+/// The same Python with the SD-JWT library of `pypi/sd-jwt.txt` too, pinned by hash.
+///
+/// # Errors
+/// As [`python_with_jose`].
+pub fn python_with_sd_jwt() -> Result<PathBuf> {
+    python_with_jose()?;
+    // its one dependency that is not there (PyYAML) is for its own test generator
+    python_with("sd-jwt.txt", &["--no-deps", "--require-hashes"])
+}
+
+fn python_with(requirements: &str, options: &[&str]) -> Result<PathBuf> {
     let python = venv()?;
-    let wanted = fs::read_to_string(workspace().join("envoy/pypi/jose.txt"))?;
-    let stamp = target().join("py/jose.txt");
-    let _lock = lock("py-jose")?;
+    let file = workspace().join("envoy/pypi").join(requirements);
+    let wanted = fs::read_to_string(&file)?;
+    let stamp = target().join("py").join(requirements);
+    let _lock = lock(&format!("py-{requirements}"))?;
     if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
-        eprintln!("fetching joserfc from PyPI …");
+        eprintln!("fetching {requirements} from PyPI …");
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-            .arg(workspace().join("envoy/pypi/jose.txt"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options).arg("-r").arg(&file);
         run(&mut pip)?;
         fs::write(&stamp, wanted)?;
     }
@@ -78,7 +92,7 @@ pub fn python_with_jose() -> Result<PathBuf> {
 }
 
 /// The directory `target/npm/carded-envoy-tools`, where the packages of `npm/package.json` are installed and the scripts of
-/// `idp/` are copied to (Node finds packages from where a script lies).
+/// `idp/` and `peers/` are copied to (Node finds packages from where a script lies).
 ///
 /// # Errors
 /// When Node is missing or older than 20, or the packages cannot be fetched.
@@ -91,7 +105,7 @@ pub fn npm() -> Result<PathBuf> {
     let wanted = fs::read_to_string(source.join("package-lock.json"))?;
     let stamp = directory.join("node_modules/.carded-lock.json");
     if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
-        eprintln!("fetching the OpenID provider and jose from npm …");
+        eprintln!("fetching the OpenID provider and the wallets and libraries by other hands from npm …");
         for name in ["package.json", "package-lock.json"] {
             fs::copy(source.join(name), directory.join(name))?;
         }
@@ -100,7 +114,8 @@ pub fn npm() -> Result<PathBuf> {
         run(&mut npm)?;
         fs::write(&stamp, wanted)?;
     }
-    for entry in fs::read_dir(workspace().join("envoy/idp"))? {
+    let scripts = [workspace().join("envoy/idp"), workspace().join("envoy/peers")];
+    for entry in scripts.iter().map(fs::read_dir).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
         let from = entry?.path();
         let (Some(name), Some("mjs")) = (from.file_name(), from.extension().and_then(|e| e.to_str())) else { continue };
         let to = directory.join(name);
@@ -141,6 +156,41 @@ fn venv() -> Result<PathBuf> {
     make.args(["-m", "venv", "--clear"]).arg(&directory);
     run(&mut make).context("a Python 3 with venv is needed (Debian: apt-get install python3-venv)")?;
     Ok(python)
+}
+
+/// Runs a script of `peers/` in Node with a task as JSON on its standard input, and returns the JSON that it prints.
+///
+/// # Errors
+/// When Node or a package is missing, or the script fails: then the text holds what it said.
+pub fn peer(script: &str, task: &serde_json::Value) -> Result<serde_json::Value> {
+    let mut node = Command::new("node");
+    node.arg(npm()?.join(script));
+    talk(&mut node, task)
+}
+
+/// As [`peer`], with a Python script and the packages of `pypi/`.
+///
+/// # Errors
+/// As [`peer`].
+pub fn python_peer(script: &str, task: &serde_json::Value) -> Result<serde_json::Value> {
+    let mut python = Command::new(python_with_sd_jwt()?);
+    python.arg(workspace().join("envoy/peers").join(script));
+    talk(&mut python, task)
+}
+
+fn talk(command: &mut Command, task: &serde_json::Value) -> Result<serde_json::Value> {
+    use std::io::Write;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("could not run {command:?}"))?;
+    child.stdin.take().context("the input is piped")?.write_all(task.to_string().as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed: {said}");
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} printed no JSON: {said}"))
 }
 
 /// Runs a command to its end; an error holds the command line and the last lines of what it said.

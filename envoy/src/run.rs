@@ -28,12 +28,14 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// The directory for the configuration and the log; a fresh one by [`scratch`] when absent.
     pub directory: Option<PathBuf>,
+    /// The level of Envoy's log; where it is absent `CARDED_ENVOY_LOG`, else `warning`.
+    pub log_level: Option<String>,
 }
 
 impl Options {
     /// One version of Envoy with two workers.
     pub fn version(version: &str) -> Self {
-        Self { version: version.to_owned(), concurrency: 2, environment: Vec::new(), directory: None }
+        Self { version: version.to_owned(), concurrency: 2, environment: Vec::new(), directory: None, log_level: None }
     }
 }
 
@@ -63,14 +65,16 @@ impl Envoy {
         let _ = fs::remove_file(&admin_file);
         let log = fs::File::create(directory.join("envoy.log"))?;
         // for those who look into a failed test
-        let level = std::env::var("CARDED_ENVOY_LOG").unwrap_or_else(|_| "warning".to_owned());
+        let level = options.log_level.clone().or_else(|| std::env::var("CARDED_ENVOY_LOG").ok());
+        let level = level.unwrap_or_else(|| "warning".to_owned());
         let child = Command::new(binary)
             .arg("-c")
             .arg(&file)
             .arg("--admin-address-path")
             .arg(&admin_file)
             .args(["--concurrency", &options.concurrency.to_string()])
-            .args(["--disable-hot-restart", "--log-level", &level, "--component-log-level", "wasm:info,main:info"])
+            .args(["--disable-hot-restart", "--log-level", &level])
+            .args(["--component-log-level", if level == "debug" { "wasm:debug" } else { "wasm:info,main:info" }])
             // statistics reach the admin interface and access logs the file at once
             .args(["--file-flush-interval-msec", "50"])
             .envs(options.environment.iter().cloned())
@@ -218,6 +222,14 @@ pub fn scratch() -> Result<PathBuf> {
     let directory = runs().join(name);
     fs::create_dir_all(&directory)?;
     Ok(directory)
+}
+
+/// A port of 127.0.0.1 that is free now. Something else may take it before it is used; for tests that is rare enough.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The directory of all runs that this thread starts. Threads of tests are named after their test, so that what a failed test

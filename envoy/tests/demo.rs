@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use carded_envoy::client::Request;
-use carded_envoy::demo::World;
+use carded_envoy::demo::{Setup, World};
 use carded_envoy::run::scratch;
 use carded_envoy::{fetch, module};
 
@@ -19,7 +19,7 @@ fn every_line_of_the_demo_does_what_its_caption_says() {
 
 async fn demo() -> Result<()> {
     let directory = scratch()?;
-    let world = World::start(&directory, 18080).await?;
+    let world = World::start(&directory, 18080, &Setup::default()).await?;
     world.check().await?;
     ensure!(world.provider.describe().contains("oidc-provider"), "not the real provider");
     // the site is told about the caller, and does not see the token
@@ -31,6 +31,6 @@ async fn demo() -> Result<()> {
     ensure!(reply.json()["i_saw_the_token"] == false, "{}", reply.text());
     // and shows a page to a browser
     let page = Request::get("/").header("accept", "text/html,*/*").send(world.address).await?;
-    ensure!(page.text().contains("<h1>A site behind Carded</h1>"), "{}", page.text());
+    ensure!(page.text().contains("<h1>Good things, for everybody</h1>"), "{}", page.text());
     Ok(())
 }

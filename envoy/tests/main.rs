@@ -18,6 +18,7 @@ mod paths;
 mod refuse;
 mod reload;
 mod rotation;
+mod scene;
 mod streams;
 mod tokens;
 mod waiting;

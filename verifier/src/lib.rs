@@ -59,6 +59,7 @@ pub mod dcql;
 pub mod did;
 mod discovery;
 pub mod documents;
+pub mod dpop;
 pub mod evidence;
 pub mod fetch;
 pub mod holder;

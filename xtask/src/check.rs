@@ -68,7 +68,8 @@ fn lints(workspace: &Workspace) -> Result<()> {
         &["--workspace", "--all-targets"][..],
         &["-p", "carded-filter", "--target", crate::modules::WASI],
         &["-p", "carded-filter", "--target", crate::modules::WASI, "--features", "crash-test"],
-        &["-p", "carded-web", "--target", "wasm32-unknown-unknown"],
+        &["-p", "carded-web", "-p", "carded-wallet", "--target", "wasm32-unknown-unknown"],
+        &["-p", "carded-wallet", "--all-targets", "--features", "demo"],
     ] {
         run(workspace.cargo().arg("clippy").arg("--quiet").args(arguments).args(["--", "-D", "warnings"]))?;
     }
@@ -77,7 +78,11 @@ fn lints(workspace: &Workspace) -> Result<()> {
 
 /// Whatever compiles to Wasm is Rust alone: a crate that builds C code brings one of these along.
 fn no_native_code(workspace: &Workspace) -> Result<()> {
-    for (package, target) in [("carded-filter", crate::modules::WASI), ("carded-web", "wasm32-unknown-unknown")] {
+    for (package, target) in [
+        ("carded-filter", crate::modules::WASI),
+        ("carded-web", crate::modules::BROWSER),
+        ("carded-wallet", crate::modules::BROWSER),
+    ] {
         let tree = read(workspace.cargo().args(["tree", "--package", package, "--target", target]).args([
             "--edges",
             "normal,build",

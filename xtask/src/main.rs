@@ -9,6 +9,7 @@ mod dist;
 mod generated;
 mod modules;
 mod oci;
+mod pages;
 mod sbom;
 mod tally;
 mod test;
@@ -40,7 +41,8 @@ enum Command {
         #[arg(long, conflicts_with = "detach")]
         stop: bool,
     },
-    /// Build the filter into target/carded/carded.wasm and the browser verifier into target/carded/web/
+    /// Build the filter into target/carded/carded.wasm, the browser verifier into target/carded/web/ and the wallet into
+    /// target/carded/web/wallet/
     Build {
         /// Build only the module that the crash tests load (target/carded/carded-crash.wasm)
         #[arg(long)]
@@ -48,9 +50,12 @@ enum Command {
         /// Build only the filter
         #[arg(long, conflicts_with = "crash")]
         filter: bool,
-        /// Build only the browser verifier
+        /// Build only the browser verifier and the wallet
         #[arg(long, conflicts_with_all = ["crash", "filter"])]
         web: bool,
+        /// Build only the demo's wallet, which also reaches http://*.localhost, into target/carded/web/wallet-demo/
+        #[arg(long, conflicts_with_all = ["crash", "filter", "web"])]
+        demo: bool,
     },
     /// Run every test: units, vectors, the wasmtime host, real Envoy, a real browser
     Test {
@@ -96,10 +101,15 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build { crash: true, .. } => modules::build_crash(&workspace),
         Command::Build { filter: true, .. } => modules::build_filter(&workspace),
-        Command::Build { web: true, .. } => modules::build_web(&workspace),
+        Command::Build { demo: true, .. } => pages::build_wallet(&workspace, pages::Build::Demo).map(drop),
+        Command::Build { web: true, .. } => {
+            modules::build_web(&workspace)?;
+            pages::build_wallet(&workspace, pages::Build::Production).map(drop)
+        }
         Command::Build { .. } => {
             modules::build_filter(&workspace)?;
-            modules::build_web(&workspace)
+            modules::build_web(&workspace)?;
+            pages::build_wallet(&workspace, pages::Build::Production).map(drop)
         }
         Command::Test { fast, parts } => test::run(&workspace, fast, &parts),
         Command::Check { fix, names } => check::run_named(&workspace, fix, &names),

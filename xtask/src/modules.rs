@@ -10,7 +10,7 @@ use crate::workspace::{Workspace, human_size, run, write_if_changed};
 /// The target of the filter.
 pub(crate) const WASI: &str = "wasm32-wasip1";
 /// The target of the browser's verifier.
-const BROWSER: &str = "wasm32-unknown-unknown";
+pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
 /// What a decision of the policies costs in the module that operators run; fails where it is over its limit.
 pub(crate) fn bench_policies(workspace: &Workspace) -> Result<()> {

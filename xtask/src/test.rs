@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::tally::Tally;
 use crate::workspace::{Workspace, heading, show};
-use crate::{browser, modules};
+use crate::{browser, modules, pages};
 
 const HOST: &str = "carded-wasm-host";
 const ENVOY: &str = "carded-envoy";
@@ -48,6 +48,9 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
     }
     if wanted("browser") {
         modules::build_web(workspace)?;
+        pages::build_wallet(workspace, pages::Build::Production)?;
+        pages::build_wallet(workspace, pages::Build::Demo)?;
+        pages::check_types(workspace)?;
     }
     let mut programs = Vec::new();
     if wanted("units") || wanted("host") || wanted("envoy") {
@@ -70,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
         parts.push(part("The filter in a real Envoy", of(&programs, ENVOY, workspace))?);
     }
     if wanted("browser") {
-        parts.push(part("The verifier in a real browser", vec![browser::tests(workspace)?])?);
+        parts.push(part("Verifier and wallet in a real browser", vec![browser::tests(workspace)?])?);
     }
     summary(&parts)
 }

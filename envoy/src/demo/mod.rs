@@ -1,5 +1,7 @@
-//! The demo (`cargo xtask demo`): a real Envoy with Carded, a small site behind it, a real OpenID provider, and lines to paste.
+//! The demo (`cargo xtask demo`): a real Envoy with Carded; a wine shop behind it, an agency that issues credentials and a wallet
+//! to keep them in; a real OpenID provider, and lines to paste.
 
+pub mod scene;
 mod show;
 mod site;
 mod tokens;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::target;
-pub use world::World;
+pub use world::{Setup, World, session_key};
 
 /// How the demo is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +74,7 @@ async fn foreground() -> Result<()> {
 }
 
 async fn up() -> Result<()> {
-    let mut world = World::start(&directory(), 8080).await?;
+    let mut world = World::start(&directory(), 8080, &Setup::default()).await?;
     let processes: Vec<Value> = std::iter::once((std::process::id(), "demo"))
         .chain(world.processes())
         .filter_map(|(pid, name)| Some(json!({ "pid": pid, "name": name, "started": started(pid)? })))

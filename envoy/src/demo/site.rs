@@ -1,77 +1,39 @@
-//! The small site behind Carded. It has no code for tokens: it shows what Envoy told it about the caller.
+//! The shop's API for programs. It has no code for tokens: it shows what Envoy told it about the caller.
 
-use anyhow::Result;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use std::convert::Infallible;
 use std::fmt::Write;
-use std::net::SocketAddr;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use crate::upstream::{Body, full, latin1};
+use super::scene::http::{Reply, Request};
+use super::scene::page::escape;
+use crate::upstream::latin1;
 
-/// The site on a port of its own; it stops when it is dropped.
-#[derive(Debug)]
-pub(super) struct Site {
-    /// Where it listens.
-    pub address: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Site {
-    /// Starts it on a free port of 127.0.0.1.
-    pub(super) async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let served = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer));
-                tokio::spawn(served);
-            }
-        });
-        Ok(Self { address, task })
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// Answers programs, and shows browsers the same.
+pub(super) fn answer(request: &Request) -> Reply {
     let told: Map<String, Value> = request
-        .headers()
+        .headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with("x-carded-"))
         .map(|(name, value)| (name.to_string(), json!(latin1(value.as_bytes()))))
         .collect();
-    let path = request.uri().path();
+    let path = request.path.as_str();
     let data = content(path);
-    let status = if data.is_null() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-    let browser = request.headers().get("accept").is_some_and(|v| latin1(v.as_bytes()).contains("text/html"));
-    let saw_token = request.headers().contains_key("authorization");
-    let (kind, body) = if browser {
-        ("text/html; charset=utf-8", page(path, &data, &told, saw_token))
-    } else {
-        let reply =
-            json!({ "you_asked_for": path, "carded_told_me": told, "i_saw_the_token": saw_token, "data": data });
-        ("application/json", format!("{reply:#}\n"))
-    };
-    let response = Response::builder().status(status).header("content-type", kind).header("cache-control", "no-store");
-    Ok(response.body(full(body)).unwrap_or_else(|_| Response::new(full(""))))
+    let status = if data.is_null() { 404 } else { 200 };
+    let saw_token = request.headers.contains_key("authorization");
+    if request.wants_html() {
+        return Reply::html(status, page(path, &data, &told, saw_token)).header(
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        );
+    }
+    let reply = json!({ "you_asked_for": path, "carded_told_me": told, "i_saw_the_token": saw_token, "data": data });
+    Reply::text("application/json", format!("{reply:#}\n")).with_status(status)
 }
 
 /// The shop's data.
 fn content(path: &str) -> Value {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     match segments.as_slice() {
-        [] => json!({ "page": "A small shop. Everybody may see this page." }),
+        [] => json!({ "page": "A small shop. Everybody may see this page; a browser gets it with pictures." }),
         ["health"] => json!({ "status": "ok" }),
         ["whoami"] => json!({ "page": "A token is optional here; a bad one is refused all the same." }),
         ["api", "orders"] => {
@@ -112,8 +74,4 @@ fn page(path: &str, data: &Value, told: &Map<String, Value>, saw_token: bool) ->
         path = escape(path),
         data = escape(&format!("{data:#}")),
     )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,6 +1,8 @@
-//! Everything the demo starts: Envoy, the site, the provider, the tokens; and the lines it offers, each tried before it is shown.
+//! Everything the demo starts: Envoy, the houses of the scene, the provider, the tokens; and the lines it offers, each tried before it is shown.
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::fs;
 use std::net::SocketAddr;
@@ -8,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-use super::site::Site;
+use super::scene::{Knobs, Scene, random};
 use super::tokens::{Provider, TOKENS};
 use crate::client::{Reply, Request};
 use crate::config::{Bootstrap, document};
 use crate::run::{Envoy, Options};
-use crate::{fetch, keys, module, workspace};
+use crate::{fetch, keys, module, target, workspace};
 
 /// The running demo; everything in it stops when it is dropped.
 #[derive(Debug)]
@@ -24,8 +26,47 @@ pub struct World {
     pub directory: PathBuf,
     /// What gives the tokens.
     pub provider: Provider,
-    envoy: Envoy,
-    _site: Site,
+    /// The shop, the agency, the clerk and the wallet.
+    pub scene: Scene,
+    /// The proxy.
+    pub envoy: Envoy,
+    bootstrap: Bootstrap,
+    options: Options,
+}
+
+/// How a world differs from the demo's; tests use it.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What the scene has beyond the demo's.
+    pub knobs: Knobs,
+    /// The folder of the wallet's pages.
+    pub wallet: PathBuf,
+    /// The version of Envoy.
+    pub version: String,
+    /// The key that sessions are sealed with, where it is not a fresh one: 32 bytes as base64.
+    pub session_key: Option<String>,
+    /// The level of Envoy's log, where it is not the usual one.
+    pub log_level: Option<String>,
+}
+
+/// The environment variable of the key that sessions are sealed with.
+const SESSION_KEY: &str = "CARDED_SESSION_KEY";
+
+/// A fresh key for sessions: 32 random bytes as base64.
+pub fn session_key() -> String {
+    STANDARD.encode(random::bytes::<32>())
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            knobs: Knobs::default(),
+            wallet: target().join("carded/web/wallet-demo"),
+            version: fetch::ENVOY_VERSIONS[fetch::ENVOY_VERSIONS.len() - 1].to_owned(),
+            session_key: None,
+            log_level: None,
+        }
+    }
 }
 
 /// One line of the demo.
@@ -72,41 +113,69 @@ impl World {
     ///
     /// # Errors
     /// When something is missing or does not start.
-    pub async fn start(directory: &Path, port: u16) -> Result<Self> {
+    pub async fn start(directory: &Path, port: u16, setup: &Setup) -> Result<Self> {
         let module = module()?;
         fs::create_dir_all(directory)?;
         let port = free_from(port).await?;
         let issuer = format!("http://idp.localhost:{port}");
         let provider = Provider::start(&issuer, directory).await?;
-        let site = Site::start().await?;
+        let scene = Scene::start(port, directory, &setup.wallet, setup.knobs).await?;
 
-        let rules =
-            fs::read_to_string(workspace().join("envoy/demo/carded.yaml"))?.replace(":8080", &format!(":{port}"));
+        let rules = fs::read_to_string(workspace().join("envoy/demo/carded.yaml"))?
+            .replace(":8080", &format!(":{port}"))
+            .replace("%3A8080", &format!("%3A{port}"));
         fs::write(directory.join("carded.yaml"), &rules)?;
         let mut bootstrap = Bootstrap::ready("gateway.yaml")?
             .listen(SocketAddr::from(([127, 0, 0, 1], port)))
             .module(&module)
             .carded(&document(&rules)?)
-            .cluster_at("service", site.address)
+            .copy_cluster("service", "houses")
+            .cluster_at("service", scene.shop())
+            .cluster_at("houses", scene.houses())
             .cluster_at("idp", provider.address())
             .access_log(&directory.join("access.log"));
         if let Some(idp) = bootstrap.cluster("idp").as_object_mut() {
             idp.remove("transport_socket"); // the provider speaks http here, as .localhost names may
         }
         let hosts = bootstrap.hcm()["route_config"]["virtual_hosts"].as_array_mut().context("no virtual hosts")?;
-        hosts.push(json!({
-            "name": "idp",
-            "domains": ["idp.localhost", "idp.localhost:*"],
-            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "idp" } }],
-        }));
+        for (name, cluster) in
+            [("idp", "idp"), ("dmv", "houses"), ("clerk", "houses"), ("wallet", "houses"), ("novelty", "houses")]
+        {
+            hosts.push(json!({
+                "name": name,
+                "domains": [format!("{name}.localhost"), format!("{name}.localhost:*")],
+                "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster } }],
+            }));
+        }
 
-        let version = fetch::ENVOY_VERSIONS[fetch::ENVOY_VERSIONS.len() - 1];
-        let options = Options { directory: Some(directory.to_owned()), ..Options::version(version) };
+        // bodies are read only where this is on
+        bootstrap.plugin()["allow_on_headers_stop_iteration"] = json!(true);
+        bootstrap.plugin()["vm_config"]["environment_variables"] = json!({ "host_env_keys": [SESSION_KEY] });
+
+        let options = Options {
+            directory: Some(directory.to_owned()),
+            environment: vec![(SESSION_KEY.to_owned(), setup.session_key.clone().unwrap_or_else(session_key))],
+            log_level: setup.log_level.clone(),
+            ..Options::version(&setup.version)
+        };
         let envoy = Envoy::start(&bootstrap, &options).await?;
         let address = envoy.listener("edge").await?;
-        let world = Self { address, directory: directory.to_owned(), provider, envoy, _site: site };
+        let world = Self { address, directory: directory.to_owned(), provider, scene, envoy, bootstrap, options };
         world.make_tokens().await?;
         Ok(world)
+    }
+
+    /// Starts a second Envoy with the same configuration and the same secret beside the first, on a port of its own: one more
+    /// member of a fleet. Requests for the first's names are sent to the address that comes back.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn twin(&self, directory: &Path) -> Result<(Envoy, SocketAddr)> {
+        let bootstrap = self.bootstrap.clone().listen(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let options = Options { directory: Some(directory.to_owned()), ..self.options.clone() };
+        let envoy = Envoy::start(&bootstrap, &options).await?;
+        let address = envoy.listener("edge").await?;
+        Ok((envoy, address))
     }
 
     /// The processes that were started, with their names.

@@ -14,7 +14,9 @@ use super::config::{
     SecretEncoding,
 };
 use super::place::PlaceKind;
-use super::rule::is_token;
+use super::rule::{Rule, is_token};
+use super::seal::Sealer;
+use super::session::Sessions;
 
 /// Reads a secret by the name of its environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -141,6 +143,47 @@ pub(super) fn origins(config: &Config, errors: &mut Vec<ConfigError>) {
                     .at(index)
                     .error(format!("`{origin}` is no origin: write https://host or https://host:port, without a path")),
             );
+        }
+    }
+}
+
+/// Compiles what sessions are sealed with.
+pub(super) fn sessions(
+    config: &Config,
+    environment: Environment<'_>,
+    errors: &mut Vec<ConfigError>,
+) -> Option<Sessions> {
+    let configured = config.sessions.as_ref()?;
+    let field = Field::top("sessions");
+    let sealer = Sealer::new(&configured.keys, config.meaning, &field.key("keys"), environment, errors);
+    let lifetime = configured.lifetime.map_or(Duration::from_secs(8 * 3600), |span| span.duration());
+    if lifetime < Duration::from_secs(10) || lifetime > Duration::from_secs(400 * 24 * 3600) {
+        errors.push(field.key("lifetime").error("between 10s and 400 days, as long as browsers keep a cookie"));
+    }
+    let token_lifetime = configured.token_lifetime.map_or(Duration::from_secs(600), |span| span.duration());
+    if token_lifetime < Duration::from_secs(10) || token_lifetime > Duration::from_secs(3600) {
+        errors.push(field.key("token_lifetime").error("between 10s and 1h"));
+    }
+    Some(Sessions { sealer: sealer?, lifetime, token_lifetime })
+}
+
+/// What showing a credential needs beside the credentials: sessions, our origins, and wallets for those who browse.
+pub(super) fn presentable(config: &Config, rules: &[Rule], errors: &mut Vec<ConfigError>) {
+    for (index, rule) in rules.iter().enumerate() {
+        let field = Field::top("rules").at(index);
+        if !rule.reads_credentials {
+            continue;
+        }
+        if config.sessions.is_none() {
+            errors.push(
+                field.error("it asks for a credential, and `sessions`, which remember that it was shown, is not there"),
+            );
+        }
+        if config.origins.is_empty() {
+            errors.push(field.error("it asks for a credential, and `origins`, to which wallets answer, is empty"));
+        }
+        if rule.otherwise.is_some() && config.presentation.is_none() {
+            errors.push(field.key("otherwise").error("name the wallets under `presentation`"));
         }
     }
 }

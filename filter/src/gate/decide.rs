@@ -6,18 +6,23 @@ use std::time::Duration;
 use carded_verifier::{Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, Verified, verify};
 
 use super::Gate;
+use super::ask;
+use super::budget::Budget;
+use super::cookie;
+use super::endpoint::{self, Endpoint, RESERVED};
 use super::facts::Facts;
+use super::once::Once;
 use super::path::Path;
-use super::place::{Place, PlaceKind, without_cookies, without_parameters};
+use super::place::{Place, PlaceKind, cookies_where, without_parameters};
 use super::policy::{Question, Says};
 use super::reply::{Refusal, Reply};
 use super::request::{Repeated, Request};
 use super::rule::{Asks, Rule, Subject, is_token};
+use super::seal::Random;
+use super::session::Brought;
 use super::trace::{Event, Trace};
 use super::verdicts::Verdicts;
 
-/// Everything under this prefix is ours and never forwarded.
-const RESERVED: &str = ".carded";
 /// The most tokens that one request may present.
 const MAX_TOKENS: usize = 8;
 
@@ -43,6 +48,28 @@ pub enum Step {
     Reply(Reply),
     /// This document first; then the same question again.
     Need(Fetch),
+    /// The whole body first, of at most so many bytes; then the same question again with it.
+    Body(usize),
+}
+
+/// What a decision uses of its surroundings, beside the documents.
+pub struct Around<'a> {
+    /// What earlier decisions of the same worker remember.
+    pub verdicts: &'a mut Verdicts,
+    /// What works once within a process.
+    pub once: &'a mut dyn Once,
+    /// How many more costly checks may fail in this second.
+    pub budget: &'a mut Budget,
+    /// Random bytes of the host.
+    pub random: Random<'a>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl std::fmt::Debug for Around<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Around").field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 /// Changes to the headers of a request that goes on. First remove, then set.
@@ -54,10 +81,14 @@ pub struct Changes {
     pub set: Vec<(Rc<str>, Vec<u8>)>,
 }
 
-/// A refusal, or a document that is needed.
-enum Halt {
+/// Why a request does not go on.
+#[derive(Debug)]
+pub(super) enum Halt {
     Refuse(Refusal),
+    /// It is answered in another way than by a refusal.
+    Answer(Reply),
     Need(Fetch),
+    Body(usize),
 }
 
 impl From<Refusal> for Halt {
@@ -73,23 +104,26 @@ struct Held<'g> {
 }
 
 impl Gate {
-    /// Decides on a request.
-    ///
-    /// `verdicts` is what earlier decisions of the same worker remember; `known` the documents; `now` the time.
+    /// Decides on a request, with the documents that are known.
     pub fn decide(
         &self,
         request: &Request,
         known: &Documents,
-        verdicts: &mut Verdicts,
-        now: Timestamp,
+        around: &mut Around<'_>,
         trace: &mut impl Trace,
     ) -> Decision {
         let mut decision = Decision { step: Step::Forward(Changes::default()), rule: None, issuer: None, verified: 0 };
-        decision.step = match self.pass(request, known, verdicts, now, trace, &mut decision) {
+        let mut endpoint = None;
+        decision.step = match self.pass(request, known, around, trace, &mut decision, &mut endpoint) {
             Ok(changes) => Step::Forward(changes),
             Err(Halt::Refuse(refusal)) => Step::Reply(refusal.reply(request.is_grpc())),
+            Err(Halt::Answer(reply)) => Step::Reply(reply),
             Err(Halt::Need(fetch)) => Step::Need(fetch),
+            Err(Halt::Body(limit)) => Step::Body(limit),
         };
+        if let Step::Reply(reply) = &mut decision.step {
+            endpoint::open_to_others(endpoint, reply);
+        }
         decision
     }
 
@@ -97,10 +131,10 @@ impl Gate {
         &self,
         request: &Request,
         known: &Documents,
-        verdicts: &mut Verdicts,
-        now: Timestamp,
+        around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
+        endpoint: &mut Option<Endpoint>,
     ) -> Result<Changes, Halt> {
         let method = method(request)?;
         let raw_path = required(request, ":path")?;
@@ -116,7 +150,14 @@ impl Gate {
         trace.tell(|| Event::Path(path.as_str()));
         let segments: Vec<&str> = path.segments().collect();
         if segments.first() == Some(&RESERVED) {
-            return Err(Refusal::not_found("paths under /.carded/ are the proxy's own").into());
+            *endpoint = Endpoint::of(&segments);
+            let Some(endpoint) = *endpoint else {
+                return Err(Refusal::not_found("paths under /.carded/ are the proxy's own").into());
+            };
+            return Err(match self.serve(endpoint, method, request, path.query(), &authority, known, around) {
+                Ok(reply) => Halt::Answer(reply),
+                Err(halt) => halt,
+            });
         }
         let subject = Subject { request, segments: &segments, method, authority: &authority };
         let found = self.rules.iter().enumerate().find(|(_, rule)| rule.matches(&subject));
@@ -126,17 +167,69 @@ impl Gate {
         decision.rule = Some(index);
         trace.tell(|| Event::Rule(index, &rule.name));
 
-        let held = self.evidence(rule, request, &path, known, verdicts, now, trace, decision)?;
-        let mut facts = Facts::default();
+        let origin = if rule.reads_credentials { self.origins.of(request, &authority) } else { None };
+        let held = self.evidence(rule, request, &path, known, around, trace, decision)?;
+        let brought = if rule.reads_credentials {
+            self.brought(request, path.as_str(), origin, known, around.once, around.now)?
+        } else {
+            Brought::default()
+        };
+        for shown in &brought.shown {
+            trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
+        }
+        let mut facts = Facts::of_shown(&brought.shown);
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
             })?;
         }
         decision.issuer = facts.all().next().map(Verified::issuer_index);
-        self.requirement(rule, &facts, trace)?;
+        if let Err(refusal) = self.requirement(rule, &facts, trace) {
+            return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, around));
+        }
         self.authorize(rule, method, &segments, &facts, trace)?;
-        self.changes(request, &path, &held, &facts)
+        self.changes(request, &path, &held, &facts, &brought)
+    }
+
+    /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential
+    /// would be enough; everyone else is told what is missing.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
+    fn otherwise(
+        &self,
+        rule: &Rule,
+        refusal: Refusal,
+        facts: &Facts<'_>,
+        brought: &Brought,
+        request: &Request,
+        origin: Option<&str>,
+        around: &mut Around<'_>,
+    ) -> Halt {
+        let Asks::Require(requirement) = &rule.asks else { return refusal.into() };
+        let options = ask::options(requirement, facts);
+        if options.is_empty() {
+            return refusal.into();
+        }
+        let Some(origin) = origin else { return Refusal::not_ours().into() };
+        // what was shown before and no longer holds says more than that it is missing
+        if let Some(lapsed) = &brought.lapsed
+            && lapsed.status >= 500
+        {
+            return lapsed.clone().into();
+        }
+        if rule.otherwise.is_some() && is_navigation(request) {
+            return match self.begin(&options, request, origin, brought.lapsed.as_ref(), around) {
+                Ok(reply) => Halt::Answer(reply),
+                Err(halt) => halt,
+            };
+        }
+        match &brought.lapsed {
+            Some(lapsed) => lapsed.clone().into(),
+            None => Refusal::presentation_required(format!(
+                "this needs {}: POST {origin}/.carded/challenge gives a nonce, and what can be shown",
+                requirement.describe(self.names_of())
+            ))
+            .into(),
+        }
     }
 
     /// All tokens in the places that the rule reads. All that are presented must hold (threat 76).
@@ -147,8 +240,7 @@ impl Gate {
         request: &Request,
         path: &Path<'_>,
         known: &Documents,
-        verdicts: &mut Verdicts,
-        now: Timestamp,
+        around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
     ) -> Result<Vec<Held<'g>>, Halt> {
@@ -162,7 +254,7 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let verified = self.verdict(token, &place.issuers, known, verdicts, now, trace, decision)?;
+                let verified = self.verdict(token, &place.issuers, known, around, trace, decision)?;
                 held.push(Held { place, verified });
             }
         }
@@ -175,11 +267,11 @@ impl Gate {
         token: &[u8],
         issuers: &[IssuerIndex],
         known: &Documents,
-        verdicts: &mut Verdicts,
-        now: Timestamp,
+        around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
     ) -> Result<Rc<Verified>, Halt> {
+        let (verdicts, now) = (&mut *around.verdicts, around.now);
         // The size limit stands before everything, also before the hash.
         let key =
             (token.len() <= self.limits.token_bytes && self.cached_verdicts > 0).then(|| Verdicts::key(token, issuers));
@@ -208,22 +300,28 @@ impl Gate {
     fn requirement(&self, rule: &Rule, facts: &Facts<'_>, trace: &mut impl Trace) -> Result<(), Refusal> {
         let requirement = match &rule.asks {
             Asks::Nothing => return Ok(()),
-            Asks::Optional(requirement) if facts.all().next().is_none() => {
-                trace.tell(|| Event::Requirement(true, format!("{}, or none", requirement.describe(&self.trust))));
+            Asks::Optional(requirement) if facts.is_empty() => {
+                trace.tell(|| Event::Requirement(true, format!("{}, or none", requirement.describe(self.names_of()))));
                 return Ok(());
             }
             Asks::Require(requirement) | Asks::Optional(requirement) => requirement,
         };
         let met = requirement.is_met(facts);
-        trace.tell(|| Event::Requirement(met, requirement.describe(&self.trust)));
+        trace.tell(|| Event::Requirement(met, requirement.describe(self.names_of())));
         if met {
             return Ok(());
+        }
+        if rule.places.is_empty() {
+            return Err(Refusal::presentation_required(format!(
+                "this needs {}",
+                requirement.describe(self.names_of())
+            )));
         }
         let mut places: Vec<_> = rule.places.iter().map(|place| place.kind.describe()).collect();
         places.dedup();
         Err(Refusal::token_missing(format!(
             "this needs {}, in {}",
-            requirement.describe(&self.trust),
+            requirement.describe(self.names_of()),
             places.join(" or ")
         )))
     }
@@ -261,6 +359,7 @@ impl Gate {
         path: &Path<'_>,
         held: &[Held<'_>],
         facts: &Facts<'_>,
+        brought: &Brought,
     ) -> Result<Changes, Halt> {
         let mut changes =
             Changes { remove: self.forward.client_copies(request).map(<[u8]>::to_vec).collect(), set: Vec::new() };
@@ -278,6 +377,9 @@ impl Gate {
             })
             .map(|held| &held.place.kind)
             .collect();
+        if brought.by_token {
+            changes.remove.extend([b"authorization".to_vec(), b"dpop".to_vec()]);
+        }
         let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
         for kind in kept_back {
             match kind {
@@ -286,9 +388,13 @@ impl Gate {
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
         }
-        if !cookies.is_empty() {
+        let ours = self.sessions.is_some() && cookie::any(request);
+        if !cookies.is_empty() || ours {
             changes.remove.push(b"cookie".to_vec());
-            changes.set.extend(without_cookies(request, &cookies).map(|value| ("cookie".into(), value)));
+            let kept = cookies_where(request, |name| {
+                !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
+            });
+            changes.set.extend(kept.map(|value| ("cookie".into(), value)));
         }
         if path.is_changed() || !parameters.is_empty() {
             let mut target = path.as_str().as_bytes().to_vec();
@@ -304,6 +410,24 @@ impl Gate {
         }
         Ok(changes)
     }
+}
+
+/// Whether a person's browser goes somewhere, rather than a script or a program asking for something: it reads, and it
+/// would show a page (Fetch metadata where there is some).
+fn is_navigation(request: &Request) -> bool {
+    let reads = matches!(request.single(":method"), Ok(Some(b"GET")));
+    let shows_pages = request.values("accept").any(|value| {
+        value.split(|byte| *byte == b',').any(|part| {
+            let media_type = part.split(|byte| *byte == b';').next().unwrap_or_default();
+            media_type.trim_ascii().eq_ignore_ascii_case(b"text/html")
+        })
+    });
+    let navigates = match request.single("sec-fetch-mode") {
+        Ok(None) => true,
+        Ok(Some(mode)) => mode == b"navigate",
+        Err(Repeated) => false,
+    };
+    reads && shows_pages && navigates && !request.has("upgrade")
 }
 
 /// The method: a token (RFC 9110 §9.1), there once.
@@ -327,16 +451,39 @@ impl Gate {
     /// The reply to a request that waited for a document in vain.
     #[must_use]
     pub fn waited_in_vain(&self, request: &Request) -> Reply {
-        Refusal::keys_unavailable("the issuer's keys did not come in time: try again")
-            .retry_after(Duration::from_secs(1))
-            .reply(request.is_grpc())
+        let why = Refusal::keys_unavailable("a document that this decision needs did not come in time: try again");
+        Self::refuse(request, &why.retry_after(Duration::from_secs(1)))
     }
 
     /// The reply to a request that cannot even wait.
     #[must_use]
     pub fn too_many_waiting(&self, request: &Request) -> Reply {
-        Refusal::too_many_waiting("too many requests wait for the issuer's keys: try again")
-            .retry_after(Duration::from_secs(1))
-            .reply(request.is_grpc())
+        let why = Refusal::too_many_waiting("too many requests wait for documents: try again");
+        Self::refuse(request, &why.retry_after(Duration::from_secs(1)))
+    }
+
+    /// The reply to a request whose body did not come: it was not sent, or the proxy does not hand it over.
+    #[must_use]
+    pub fn body_missing(&self, request: &Request) -> Reply {
+        Self::refuse(
+            request,
+            &Refusal::body_missing(
+                "the body did not come: send it, and give the plugin `allow_on_headers_stop_iteration: true`",
+            ),
+        )
+    }
+
+    /// The reply to a request whose body is larger than it may be.
+    #[must_use]
+    pub fn body_too_large(&self, request: &Request, limit: usize) -> Reply {
+        Self::refuse(request, &Refusal::body_too_large(format!("at most {limit} bytes here")))
+    }
+
+    fn refuse(request: &Request, why: &Refusal) -> Reply {
+        let mut reply = why.reply(request.is_grpc());
+        let path = request.single(":path").ok().flatten().and_then(|path| Path::parse(path).ok());
+        let segments: Vec<&str> = path.iter().flat_map(Path::segments).collect();
+        endpoint::open_to_others(Endpoint::of(&segments), &mut reply);
+        reply
     }
 }

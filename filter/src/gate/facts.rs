@@ -9,14 +9,39 @@ use carded_verifier::{ClaimPath, IssuerIndex, Trust, Verified};
 use serde_json::Value;
 
 use super::config::Name;
+use super::credential::Credential;
+use super::proof::Shown;
 
 /// The evidence of one request that holds, by issuer.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
     verified: Vec<&'a Verified>,
+    shown: &'a [Shown],
+}
+
+/// Who can supply claims, by name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub(super) trust: &'a Trust,
+    pub(super) credentials: &'a [Credential],
 }
 
 impl<'a> Facts<'a> {
+    /// What credentials that were shown prove, before any token.
+    pub(super) fn of_shown(shown: &'a [Shown]) -> Self {
+        Self { verified: Vec::new(), shown }
+    }
+
+    /// The proof of a credential, by its place in the configuration.
+    pub(super) fn proof(&self, credential: usize) -> Option<&'a Shown> {
+        self.shown.iter().find(|shown| shown.credential == credential)
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.verified.is_empty() && self.shown.is_empty()
+    }
+
     /// Adds what a token proved. Two tokens of one issuer must speak of the same subject; the first then counts.
     ///
     /// # Errors
@@ -43,6 +68,9 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// The claim that every credential that was shown has, whichever way it was reached.
+const SATISFIED: &str = "satisfied";
+
 /// Two tokens of one issuer speak of different subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ambiguous;
@@ -50,23 +78,38 @@ pub(super) struct Ambiguous;
 /// A claim with the evidence it comes from, resolved at configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClaimRef {
-    pub(super) issuer: IssuerIndex,
     source: Source,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
-    Claim(ClaimPath),
+    /// A claim of a token.
+    Claim(IssuerIndex, ClaimPath),
     /// The tenant that the issuer's pattern matched.
-    Tenant,
+    Tenant(IssuerIndex),
+    /// A claim of a credential that was shown, by the credential's place in the configuration.
+    Shown(usize, ClaimPath),
+    /// Whether the credential was shown.
+    Satisfied(usize),
 }
 
 impl ClaimRef {
-    /// Resolves a name: qualified with an issuer, or bare where only one can supply it.
+    /// Resolves a name: qualified with an issuer or a credential, or bare where only one issuer can supply it.
     ///
     /// # Errors
     /// What to write instead.
-    pub(super) fn resolve(name: &Name, trust: &Trust) -> Result<Self, String> {
+    pub(super) fn resolve(name: &Name, names: Names<'_>) -> Result<Self, String> {
+        let Names { trust, credentials } = names;
+        let path = |rest: Vec<String>| ClaimPath::from_names(rest).map_err(|error| format!("`{name}`: {error}"));
+        if let Some((first, rest)) = name.0.split_first()
+            && let Some(index) = credentials.iter().position(|credential| credential.name == *first)
+        {
+            return match rest {
+                [] => Err(format!("`{name}` names a credential, not a claim: write `{name}.satisfied` or the like")),
+                [satisfied] if satisfied == SATISFIED => Ok(Self { source: Source::Satisfied(index) }),
+                rest => Ok(Self { source: Source::Shown(index, path(rest.to_vec())?) }),
+            };
+        }
         let (issuer, rest) = match name.0.split_first() {
             Some((first, rest)) if trust.index_of(first).is_some() => {
                 (trust.index_of(first).ok_or_else(String::new)?, rest.to_vec())
@@ -78,23 +121,39 @@ impl ClaimRef {
         }
         let is_pattern = trust.issuer(issuer).is_some_and(|issuer| issuer.issuer.is_pattern());
         if is_pattern && rest == ["tenant"] {
-            return Ok(Self { issuer, source: Source::Tenant });
+            return Ok(Self { source: Source::Tenant(issuer) });
         }
-        let path = ClaimPath::from_names(rest).map_err(|error| format!("`{name}`: {error}"))?;
-        Ok(Self { issuer, source: Source::Claim(path) })
+        Ok(Self { source: Source::Claim(issuer, path(rest)?) })
+    }
+
+    /// For a claim of a credential that has to be kept with the proof: the credential and the claim.
+    pub(super) fn kept(&self) -> Option<(usize, &ClaimPath)> {
+        match &self.source {
+            Source::Shown(credential, path) => Some((*credential, path)),
+            _ => None,
+        }
+    }
+
+    /// For a claim of a token: its issuer.
+    pub(super) fn issuer(&self) -> Option<IssuerIndex> {
+        match &self.source {
+            Source::Claim(issuer, _) | Source::Tenant(issuer) => Some(*issuer),
+            Source::Shown(..) | Source::Satisfied(_) => None,
+        }
     }
 
     /// Whether this is the tenant of a multi-tenant issuer.
     pub(super) fn is_tenant(&self) -> bool {
-        matches!(self.source, Source::Tenant)
+        matches!(self.source, Source::Tenant(_))
     }
 
     /// The claim's value, where the evidence is there and has it.
     pub(super) fn value<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, Value>> {
-        let verified = facts.of(self.issuer)?;
         match &self.source {
-            Source::Claim(path) => verified.claim(path).map(Cow::Borrowed),
-            Source::Tenant => verified.tenant().map(|tenant| Cow::Owned(Value::from(tenant))),
+            Source::Claim(issuer, path) => facts.of(*issuer)?.claim(path).map(Cow::Borrowed),
+            Source::Tenant(issuer) => facts.of(*issuer)?.tenant().map(|tenant| Cow::Owned(Value::from(tenant))),
+            Source::Shown(credential, path) => path.get(&facts.proof(*credential)?.proof.claims).map(Cow::Borrowed),
+            Source::Satisfied(credential) => facts.proof(*credential).map(|_| Cow::Owned(Value::Bool(true))),
         }
     }
 

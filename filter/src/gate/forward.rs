@@ -9,11 +9,10 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use carded_verifier::Trust;
 use serde_json::Value;
 
 use super::config::{ConfigError, Field, ForwardConfig};
-use super::facts::{ClaimRef, Facts};
+use super::facts::{ClaimRef, Facts, Names};
 use super::request::Request;
 
 /// The longest header that is made of a claim.
@@ -36,7 +35,7 @@ pub(super) struct NotForwardable {
 }
 
 impl Forward {
-    pub(super) fn compile(configured: &ForwardConfig, trust: &Trust, errors: &mut Vec<ConfigError>) -> Self {
+    pub(super) fn compile(configured: &ForwardConfig, names: Names<'_>, errors: &mut Vec<ConfigError>) -> Self {
         let field = Field::top("forward").key("headers");
         let mut headers: Vec<(Rc<str>, ClaimRef)> = Vec::new();
         for (name, claim) in &configured.headers {
@@ -48,12 +47,17 @@ impl Forward {
             if headers.iter().any(|(known, _)| same_header(known.as_bytes(), lower.as_bytes())) {
                 errors.push(field.error("the same header is named twice"));
             }
-            match ClaimRef::resolve(claim, trust) {
+            match ClaimRef::resolve(claim, names) {
                 Ok(claim) => headers.push((lower.into(), claim)),
                 Err(why) => errors.push(field.error(why)),
             }
         }
         Self { headers }
+    }
+
+    /// The claims that headers are made of.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &ClaimRef> {
+        self.headers.iter().map(|(_, claim)| claim)
     }
 
     /// The headers to set.
@@ -226,7 +230,11 @@ mod tests {
         let headers = ForwardConfig {
             headers: [("x-user".to_owned(), super::super::config::Name(vec!["sub".to_owned()]))].into(),
         };
-        let forward = Forward::compile(&headers, &super::super::tests::trust_of_one(), &mut Vec::new());
+        let forward = Forward::compile(
+            &headers,
+            Names { trust: &super::super::tests::trust_of_one(), credentials: &[] },
+            &mut Vec::new(),
+        );
         let found: Vec<_> = forward.client_copies(&request).collect();
         assert_eq!(found, [&b"x-user"[..], b"X_User", b"x_carded_role", b"X-Carded-"]);
     }

@@ -1,7 +1,7 @@
 //! Warnings: what is legal, but rarely meant. `lint-config` prints them; the filter logs them once.
 
 use super::Gate;
-use super::config::{Config, ConfigError, Field};
+use super::config::{Config, ConfigError, Field, StatusConfig, UnavailableConfig};
 use super::rule::Asks;
 
 pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
@@ -53,8 +53,44 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             warnings.push(field.error("no rule asks for a token of this issuer"));
         }
     }
+    for (name, configured) in &config.credentials {
+        let field = Field::top("credentials").key(name);
+        let ways = std::iter::once((field.clone(), configured))
+            .chain(configured.alternatives.iter().enumerate().map(|(at, way)| (field.key("alternatives").at(at), way)));
+        for (field, way) in ways {
+            if !way.holder_binding {
+                warnings.push(field.key("holder_binding").error("whoever gets a copy of this credential can show it"));
+            }
+            if way.status == StatusConfig::IfPresent {
+                warnings.push(field.key("status").error("a credential without a status cannot be taken back"));
+            }
+            if way.status_unavailable == UnavailableConfig::Accept {
+                warnings.push(
+                    field
+                        .key("status_unavailable")
+                        .error("a credential that was taken back passes while its status list is down"),
+                );
+            }
+            if way.accept_vc_sd_jwt {
+                warnings.push(field.key("accept_vc_sd_jwt").error("the old `typ` vc+sd-jwt is admitted"));
+            }
+            if way.age.as_ref().is_some_and(|age| age.birth_date) {
+                warnings.push(field.key("age").key("birth_date").error("people may be asked for their birth date"));
+            }
+        }
+        let index = gate.credentials.iter().position(|credential| credential.name == *name);
+        let named = gate.rules.iter().any(|rule| match &rule.asks {
+            Asks::Nothing => false,
+            Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(index),
+        });
+        if !named {
+            warnings.push(field.error("no rule asks for this credential"));
+        }
+    }
     for (header, claim) in &config.forward.headers {
-        let is_bare = claim.0.first().is_some_and(|first| gate.trust.index_of(first).is_none());
+        let is_bare = claim.0.first().is_some_and(|first| {
+            gate.trust.index_of(first).is_none() && gate.credentials.iter().all(|credential| credential.name != *first)
+        });
         if is_bare && claim.0.len() > 1 {
             warnings.push(Field::top("forward").key("headers").key(header).error(format!(
                 "`{claim}` is taken for a claim inside a claim: no issuer is named `{}`",

@@ -2,39 +2,61 @@
 //! of the request, the documents that are known and the time, and answers with one step. Where a document is missing it
 //! says which, and is asked again from the start when it is there.
 
+mod ask;
+mod budget;
 mod compile;
 pub mod config;
+mod cookie;
+mod credential;
 mod decide;
+mod endpoint;
 mod facts;
 mod forward;
 mod lint;
+mod once;
+mod origin;
+mod page;
 mod path;
 mod pattern;
 mod place;
 mod policy;
+mod presentation;
+mod program;
+mod proof;
 mod reply;
 mod request;
 mod requirement;
 mod rule;
+mod seal;
+mod session;
 mod trace;
 mod verdicts;
 
 use std::sync::Arc;
 
-use carded_verifier::{IssuerIndex, Limits, SignatureProvider, Trust};
+use carded_verifier::{ClaimPath, IssuerIndex, Limits, SignatureProvider, Trust};
 
+pub use budget::Budget;
 pub use compile::{Environment, Fetching, Waiting};
 pub use config::{Config, ConfigError};
-pub use decide::{Changes, Decision, Step};
+pub use cookie::sets_ours as sets_our_cookie;
+pub use decide::{Around, Changes, Decision, Step};
+pub use once::{InMemory, Once, Spent};
 pub use reply::{Refusal, Reply};
 pub use request::{Repeated, Request};
+pub use seal::Random;
 pub use trace::{Event, Silent, Trace};
 pub use verdicts::Verdicts;
 
 use compile::IssuerExtra;
+use credential::Credential;
+use facts::{ClaimRef, Names};
 use forward::Forward;
+use origin::Origins;
 use policy::Policies;
+use presentation::Presenting;
 use rule::Rule;
+use session::Sessions;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -42,6 +64,12 @@ pub struct Gate {
     trust: Trust,
     limits: Limits,
     issuers: Vec<IssuerExtra>,
+    credentials: Vec<Credential>,
+    /// The claims that a proof keeps, by credential.
+    kept: Vec<Vec<ClaimPath>>,
+    origins: Origins,
+    presenting: Option<Presenting>,
+    sessions: Option<Sessions>,
     rules: Vec<Rule>,
     policies: Policies,
     forward: Forward,
@@ -74,11 +102,20 @@ impl Gate {
                 extras.push(extra);
             }
         }
+        let policy = compile::url_policy(config);
+        let (credentials, policies) = credential::compile(config, &fetching.clusters, policy, &mut errors);
+        let origins = Origins::new(&config.origins);
+        let presenting = config.presentation.as_ref().map(|one| Presenting::compile(one, policy, &mut errors));
+        let sessions = compile::sessions(config, environment, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         let trust = Trust::new(issuers, limits.clone(), provider)
-            .map_err(|why| vec![ConfigError::new("issuers", why.to_string())])?;
+            .map_err(|why| vec![ConfigError::new("issuers", why.to_string())])?
+            .with_credentials(policies)
+            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?;
+        let credentials = credential::resolve(credentials, &trust);
+        let names = Names { trust: &trust, credentials: &credentials };
         let sources: Vec<_> = extras.iter().map(|extra| extra.places.clone()).collect();
         if config.rules.is_empty() {
             errors.push(ConfigError::new("rules", "without a rule every request is refused: write at least one"));
@@ -87,18 +124,30 @@ impl Gate {
             .rules
             .iter()
             .enumerate()
-            .filter_map(|(index, rule)| Rule::compile(rule, index, &trust, &sources, &mut errors))
+            .filter_map(|(index, rule)| Rule::compile(rule, index, names, &sources, &mut errors))
             .collect();
         let roles: Vec<_> = extras.iter().map(|extra| extra.roles.clone()).collect();
-        let policies = Policies::compile(&config.policies, &trust, &roles, &mut errors);
-        let forward = Forward::compile(&config.forward, &trust, &mut errors);
+        let policies = Policies::compile(&config.policies, names, &roles, &mut errors);
+        let forward = Forward::compile(&config.forward, names, &mut errors);
+        compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
+        }
+        let mut kept = vec![Vec::new(); credentials.len()];
+        for (credential, path) in forward.claims().chain(policies.claims()).filter_map(ClaimRef::kept) {
+            if let Some(paths) = kept.get_mut(credential).filter(|paths| !paths.contains(path)) {
+                paths.push(path.clone());
+            }
         }
         let mut gate = Self {
             trust,
             limits,
             issuers: extras,
+            credentials,
+            kept,
+            origins,
+            presenting,
+            sessions,
             rules,
             policies,
             forward,
@@ -145,6 +194,22 @@ impl Gate {
     #[must_use]
     pub fn cached_verdicts(&self) -> usize {
         self.cached_verdicts
+    }
+
+    /// The claims of a credential that are kept once it was shown.
+    fn kept_claims(&self, credential: &str) -> &[ClaimPath] {
+        let index = self.credentials.iter().position(|one| one.name == credential);
+        index.and_then(|index| self.kept.get(index)).map_or(&[], Vec::as_slice)
+    }
+
+    fn names_of(&self) -> Names<'_> {
+        Names { trust: &self.trust, credentials: &self.credentials }
+    }
+
+    /// Whether cookies of ours are in use, which services must neither see nor set (threat 85).
+    #[must_use]
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.is_some()
     }
 
     /// The names of the rules, in their order, for metrics.

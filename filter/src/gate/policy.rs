@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::config::{ConfigError, Effect, Field, Name, PolicyConfig};
-use super::facts::{ClaimRef, Facts, only_issuer};
+use super::facts::{ClaimRef, Facts, Names, only_issuer};
 use super::pattern::Pattern;
 
 /// The compiled statements.
@@ -56,14 +56,14 @@ pub(super) struct Question<'a> {
 impl Policies {
     pub(super) fn compile(
         configured: &[PolicyConfig],
-        trust: &Trust,
+        names: Names<'_>,
         roles: &[ClaimPath],
         errors: &mut Vec<ConfigError>,
     ) -> Self {
         let mut policies = Self::default();
         for (index, policy) in configured.iter().enumerate() {
             let field = Field::top("policies").at(index);
-            let statement = policies.statement(policy, index, &field, trust, errors);
+            let statement = policies.statement(policy, index, &field, names, errors);
             policies.has_deny |= policy.effect == Effect::Deny;
             let number = policies.statements.len();
             for (place, resource) in statement.resources.iter().enumerate() {
@@ -87,7 +87,7 @@ impl Policies {
         policy: &PolicyConfig,
         index: usize,
         field: &Field,
-        trust: &Trust,
+        names: Names<'_>,
         errors: &mut Vec<ConfigError>,
     ) -> Statement {
         for (key, empty) in [
@@ -105,7 +105,7 @@ impl Policies {
                 subjects = None;
                 continue;
             }
-            match Subject::parse(text, trust) {
+            match Subject::parse(text, names.trust) {
                 Ok(subject) => {
                     let number = self.subjects.number(subject);
                     if let Some(list) = &mut subjects {
@@ -120,9 +120,9 @@ impl Policies {
         for (at, text) in policy.resources.iter().enumerate() {
             let bind = |name: &str| {
                 let name = Name::parse(name).ok_or_else(|| format!("`{{{name}}}` names no claim"))?;
-                ClaimRef::resolve(&name, trust)
+                ClaimRef::resolve(&name, names)
             };
-            match Pattern::parse(text, bind).and_then(|pattern| bindings_are_unambiguous(pattern, text, trust)) {
+            match Pattern::parse(text, bind).and_then(|pattern| bindings_are_unambiguous(pattern, text, names)) {
                 Ok(pattern) => resources.push(pattern),
                 Err(why) => errors.push(field.key("resources").at(at).error(why)),
             }
@@ -134,6 +134,11 @@ impl Policies {
             actions: (!every_action).then(|| policy.actions.clone()),
             resources,
         }
+    }
+
+    /// The claims that resources are bound to.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &ClaimRef> {
+        self.statements.iter().flat_map(|statement| &statement.resources).flat_map(Pattern::bindings)
     }
 
     /// Whether a decision is needed at all where no rule asks for one.
@@ -196,11 +201,20 @@ impl Statement {
 fn bindings_are_unambiguous(
     pattern: Pattern<ClaimRef>,
     text: &str,
-    trust: &Trust,
+    names: Names<'_>,
 ) -> Result<Pattern<ClaimRef>, String> {
     for claim in pattern.bindings() {
-        let Some(issuer) = trust.issuer(claim.issuer).filter(|issuer| issuer.issuer.is_pattern()) else { continue };
-        if !pattern.bindings().any(|other| other.issuer == claim.issuer && other.is_tenant()) {
+        if let Some((credential, _)) = claim.kept() {
+            if !names.credentials.get(credential).is_some_and(|credential| credential.has_one_issuer(names.trust)) {
+                return Err(format!(
+                    "`{text}` binds a claim that several issuers could vouch for: only a credential with one trusted issuer, named by https or DID, says who someone is"
+                ));
+            }
+            continue;
+        }
+        let issuer = claim.issuer().and_then(|issuer| names.trust.issuer(issuer));
+        let Some(issuer) = issuer.filter(|issuer| issuer.issuer.is_pattern()) else { continue };
+        if !pattern.bindings().any(|other| other.issuer() == claim.issuer() && other.is_tenant()) {
             return Err(format!(
                 "`{text}` binds a claim of the multi-tenant issuer `{0}` without its tenant: bind `{{{0}.tenant}}` too",
                 issuer.name

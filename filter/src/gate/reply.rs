@@ -21,6 +21,14 @@ pub struct Reply {
     pub grpc_status: Option<u8>,
 }
 
+impl Reply {
+    /// A reply with a JSON body.
+    pub(super) fn json(status: u16, code: &'static str, body: &serde_json::Value) -> Self {
+        let headers = vec![("cache-control", "no-store".to_owned()), ("content-type", "application/json".to_owned())];
+        Self { status, code, headers, body: format!("{body}\n"), grpc_status: None }
+    }
+}
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -35,6 +43,9 @@ pub struct Refusal {
     /// When to try again.
     pub retry_after: Option<Duration>,
 }
+
+/// The algorithms of DPoP proofs (RFC 9449 §5.1).
+const DPOP_ALGORITHMS: &str = "ES256 ES384 EdDSA";
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident: $code:literal, $status:literal, $title:literal;)*) => {
@@ -67,6 +78,40 @@ refusals! {
     policy_denied: "policy_denied", 403, "The policies do not allow this";
     /// A claim that a service is to be told cannot be a header.
     claim_not_forwardable: "claim_not_forwardable", 403, "A claim cannot be passed on as a header";
+    /// A credential has to be shown first.
+    presentation_required: "presentation_required", 401, "A credential has to be shown";
+    /// A token for programs is not good.
+    access_token_invalid: "access_token_invalid", 401, "The token cannot be used";
+    /// The proof that comes with a token for programs is not good.
+    dpop_proof_invalid: "dpop_proof_invalid", 401, "The proof of the holder's key does not hold";
+    /// A request that a session carries comes from somewhere else.
+    cross_site: "cross_site", 403, "This request does not come from our own pages";
+    /// The wallet's answer cannot be read.
+    response_malformed: "response_malformed", 400, "The wallet's answer cannot be read";
+    /// What was answered was not asked here, or not recently.
+    state_unknown: "state_unknown", 400, "This was not asked here a moment ago";
+    /// A nonce works once.
+    nonce_used: "nonce_used", 400, "This was shown before";
+    /// The wallet said no.
+    presentation_declined: "presentation_declined", 403, "Nothing was shown";
+    /// The wallet failed.
+    wallet_failed: "wallet_failed", 403, "The wallet could not answer";
+    /// Less was shown than was asked for.
+    presentation_incomplete: "presentation_incomplete", 403, "Not everything that was asked for was shown";
+    /// Something else was shown.
+    presentation_unrequested: "presentation_unrequested", 403, "Something was shown that was not asked for";
+    /// A token for programs is bound to one key.
+    holder_key_needed: "holder_key_needed", 400, "One holder's key is needed";
+    /// The method is another one here.
+    method_not_allowed: "method_not_allowed", 405, "Another method is used here";
+    /// The body did not come.
+    body_missing: "body_missing", 408, "The body of the request did not come";
+    /// The body is too large.
+    body_too_large: "body_too_large", 413, "The body of the request is too large";
+    /// The request is for none of the origins of the configuration.
+    misdirected: "misdirected", 421, "This address is not served here";
+    /// Too many presentations at once.
+    too_many_presentations: "too_many_presentations", 503, "Too many presentations are being checked";
     /// Nothing is at this address of ours.
     not_found: "not_found", 404, "There is nothing at this address";
     /// A document that the decision needs cannot be had.
@@ -93,6 +138,11 @@ impl Refusal {
             detail: denied.detail().to_owned(),
             retry_after,
         }
+    }
+
+    /// The request is for none of our origins.
+    pub(super) fn not_ours() -> Self {
+        Self::misdirected("neither scheme nor host are one of the configured `origins`")
     }
 
     /// Says when to try again.
@@ -137,6 +187,13 @@ impl Refusal {
     fn challenge(&self) -> Option<String> {
         let error = match (self.status, self.code) {
             (401, "token_missing") => return Some(r#"Bearer realm="carded""#.to_owned()),
+            (401, "presentation_required") => return Some(format!(r#"DPoP realm="carded", algs="{DPOP_ALGORITHMS}""#)),
+            (401, "access_token_invalid") => {
+                return Some(format!(r#"DPoP realm="carded", error="invalid_token", algs="{DPOP_ALGORITHMS}""#));
+            }
+            (401, "dpop_proof_invalid") => {
+                return Some(format!(r#"DPoP realm="carded", error="invalid_dpop_proof", algs="{DPOP_ALGORITHMS}""#));
+            }
             (401, _) => "invalid_token",
             (403, "policy_denied") => "insufficient_scope",
             _ => return None,

@@ -8,6 +8,7 @@ use std::ops::Range;
 pub struct Request {
     buffer: Vec<u8>,
     places: Vec<(Range<usize>, Range<usize>)>,
+    body: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -54,7 +55,7 @@ impl Request {
             }
             places.push((name, value));
         }
-        Some(Self { buffer, places })
+        Some(Self { buffer, places, body: None })
     }
 
     /// All headers in order.
@@ -77,6 +78,18 @@ impl Request {
         if values.next().is_some() { Err(Repeated) } else { Ok(first) }
     }
 
+    /// The whole body, where it was asked for and came.
+    #[must_use]
+    pub fn body(&self) -> Option<&[u8]> {
+        self.body.as_deref()
+    }
+
+    /// The request with its whole body.
+    #[must_use]
+    pub fn with_body(self, body: Vec<u8>) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
     /// Whether a header is there.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -97,6 +110,7 @@ impl Request {
         self.buffer
             .capacity()
             .saturating_add(self.places.len().saturating_mul(size_of::<(Range<usize>, Range<usize>)>()))
+            .saturating_add(self.body.as_ref().map_or(0, Vec::capacity))
     }
 
     fn slice(&self, place: &Range<usize>) -> &[u8] {

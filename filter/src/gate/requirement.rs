@@ -1,9 +1,9 @@
-//! What a rule asks for: tokens of named issuers, nested in `any` and `all`.
+//! What a rule asks for: tokens of named issuers and named credentials, nested in `any` and `all`.
 
-use carded_verifier::{IssuerIndex, Trust};
+use carded_verifier::IssuerIndex;
 
 use super::config::{ConfigError, Field, Requirement as Configured};
-use super::facts::Facts;
+use super::facts::{Facts, Names};
 
 /// How deep requirements may nest.
 const MAX_DEPTH: usize = 8;
@@ -12,6 +12,8 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Requirement {
     Token(IssuerIndex),
+    /// A credential by its place in the configuration.
+    Credential(usize),
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
 }
@@ -20,16 +22,16 @@ impl Requirement {
     pub(super) fn compile(
         configured: &Configured,
         field: &Field,
-        trust: &Trust,
+        names: Names<'_>,
         errors: &mut Vec<ConfigError>,
     ) -> Option<Self> {
-        Self::compile_within(configured, field, trust, errors, MAX_DEPTH)
+        Self::compile_within(configured, field, names, errors, MAX_DEPTH)
     }
 
     fn compile_within(
         configured: &Configured,
         field: &Field,
-        trust: &Trust,
+        names: Names<'_>,
         errors: &mut Vec<ConfigError>,
         depth: usize,
     ) -> Option<Self> {
@@ -46,20 +48,29 @@ impl Requirement {
             let compiled: Vec<_> = members
                 .iter()
                 .enumerate()
-                .map(|(index, member)| Self::compile_within(member, &field.at(index), trust, errors, depth))
+                .map(|(index, member)| Self::compile_within(member, &field.at(index), names, errors, depth))
                 .collect();
             compiled.into_iter().collect::<Option<Vec<_>>>()
         };
         match configured {
             Configured::Any(list) => members("any", list).map(Self::Any),
             Configured::All(list) => members("all", list).map(Self::All),
-            Configured::Token(name) => match trust.index_of(name) {
+            Configured::Token(name) => match names.trust.index_of(name) {
                 Some(index) => Some(Self::Token(index)),
                 None => {
                     errors.push(field.key("token").error(format!("there is no issuer `{name}` under `issuers`")));
                     None
                 }
             },
+            Configured::Credential(name) => {
+                let index = names.credentials.iter().position(|credential| credential.name == *name);
+                if index.is_none() {
+                    errors.push(
+                        field.key("credential").error(format!("there is no credential `{name}` under `credentials`")),
+                    );
+                }
+                index.map(Self::Credential)
+            }
         }
     }
 
@@ -67,6 +78,7 @@ impl Requirement {
     pub(super) fn is_met(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Token(issuer) => facts.of(*issuer).is_some(),
+            Self::Credential(credential) => facts.proof(*credential).is_some(),
             Self::Any(members) => members.iter().any(|member| member.is_met(facts)),
             Self::All(members) => members.iter().all(|member| member.is_met(facts)),
         }
@@ -79,25 +91,41 @@ impl Requirement {
         found
     }
 
+    /// Whether a credential is named: this one, or any.
+    pub(super) fn names_credential(&self, which: Option<usize>) -> bool {
+        match self {
+            Self::Token(_) => false,
+            Self::Credential(credential) => which.is_none_or(|which| which == *credential),
+            Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_credential(which)),
+        }
+    }
+
     fn collect(&self, found: &mut Vec<IssuerIndex>) {
         match self {
             Self::Token(issuer) if found.contains(issuer) => {}
+            Self::Credential(_) => {}
             Self::Token(issuer) => found.push(*issuer),
             Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.collect(found)),
         }
     }
 
     /// What it asks for, for denial texts: `a token of corp, or both …`.
-    pub(super) fn describe(&self, trust: &Trust) -> String {
+    pub(super) fn describe(&self, names: Names<'_>) -> String {
         let list = |members: &[Self], word: &str| {
-            let texts: Vec<_> = members.iter().map(|member| member.describe(trust)).collect();
+            let texts: Vec<_> = members.iter().map(|member| member.describe(names)).collect();
             if texts.len() == 1 { texts.concat() } else { format!("({})", texts.join(word)) }
         };
         match self {
             Self::Token(issuer) => {
                 format!(
                     "a token of {}",
-                    trust.issuer(*issuer).map_or("an unknown issuer", |issuer| issuer.name.as_str())
+                    names.trust.issuer(*issuer).map_or("an unknown issuer", |issuer| issuer.name.as_str())
+                )
+            }
+            Self::Credential(index) => {
+                format!(
+                    "the credential {}",
+                    names.credentials.get(*index).map_or("of no name", |credential| credential.name.as_str())
                 )
             }
             Self::Any(members) => list(members, " or "),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use carded_verifier::{IssuerIndex, Trust};
+use carded_verifier::IssuerIndex;
 
-use super::config::{Allow, ConfigError, Field, HeaderMatch, MatchConfig, RuleConfig};
+use super::config::{Allow, ConfigError, Field, HeaderMatch, MatchConfig, Otherwise, RuleConfig};
+use super::facts::Names;
 use super::pattern::PlainPattern;
 use super::place::{Place, PlaceKind};
 use super::request::{Repeated, Request};
@@ -19,6 +20,10 @@ pub(super) struct Rule {
     pub(super) asks: Asks,
     /// Where tokens are read.
     pub(super) places: Vec<Place>,
+    /// Whether credentials count here.
+    pub(super) reads_credentials: bool,
+    /// Where a browser is sent that lacks what is required.
+    pub(super) otherwise: Option<Otherwise>,
     pub(super) authorize: bool,
     actions: BTreeMap<String, String>,
 }
@@ -68,7 +73,7 @@ impl Rule {
     pub(super) fn compile(
         configured: &RuleConfig,
         index: usize,
-        trust: &Trust,
+        names: Names<'_>,
         sources: &[Vec<PlaceKind>],
         errors: &mut Vec<ConfigError>,
     ) -> Option<Self> {
@@ -77,10 +82,10 @@ impl Rule {
         let asks = match (configured.allow, &configured.require, &configured.optional) {
             (Some(Allow::Anyone), None, None) => Some(Asks::Nothing),
             (None, Some(require), None) => {
-                Requirement::compile(require, &field.key("require"), trust, errors).map(Asks::Require)
+                Requirement::compile(require, &field.key("require"), names, errors).map(Asks::Require)
             }
             (None, None, Some(optional)) => {
-                Requirement::compile(optional, &field.key("optional"), trust, errors).map(Asks::Optional)
+                Requirement::compile(optional, &field.key("optional"), names, errors).map(Asks::Optional)
             }
             _ => {
                 errors.push(field.error("a rule has exactly one of `allow`, `require` and `optional`"));
@@ -89,6 +94,12 @@ impl Rule {
         };
         if configured.authorize && asks == Some(Asks::Nothing) {
             errors.push(field.key("authorize").error("`allow: anyone` reads no evidence that policies could speak of"));
+        }
+        if configured.otherwise == Some(Otherwise::Present) {
+            let requires = matches!(&asks, Some(Asks::Require(requirement)) if requirement.names_credential(None));
+            if !requires && asks.is_some() {
+                errors.push(field.key("otherwise").error("there is no credential in `require` that could be shown"));
+            }
         }
         let name: Rc<str> = configured.name.as_deref().map_or_else(|| index.to_string().into(), Rc::from);
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
@@ -104,6 +115,11 @@ impl Rule {
             name,
             matches: matches?,
             places: places(&asks, sources),
+            reads_credentials: match &asks {
+                Asks::Nothing => false,
+                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+            },
+            otherwise: configured.otherwise,
             asks,
             authorize: configured.authorize,
             actions: configured.actions.clone(),

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod decisions;
+mod presenting;
 
 use std::sync::Arc;
 
@@ -78,19 +79,34 @@ struct Asked<'a> {
     gate: &'a Gate,
     known: Documents,
     verdicts: Verdicts,
+    once: InMemory,
+    budget: Budget,
 }
 
 impl<'a> Asked<'a> {
     fn new(gate: &'a Gate) -> Self {
-        Self { gate, known: Documents::new(gate.limits()), verdicts: Verdicts::new(gate.cached_verdicts()) }
+        Self {
+            gate,
+            known: Documents::new(gate.limits()),
+            verdicts: Verdicts::new(gate.cached_verdicts()),
+            once: InMemory::default(),
+            budget: Budget::default(),
+        }
     }
 
     fn at(&mut self, now: i64, method: &str, path: &str, headers: &[(&str, &str)]) -> Became {
         let pseudo = [(":method", method), (":path", path), (":authority", "api.example.com"), (":scheme", "https")];
         let pairs = pseudo.iter().chain(headers).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let request = Request::from_pairs(pairs);
-        let decision =
-            self.gate.decide(&request, &self.known, &mut self.verdicts, Timestamp::from_unix(now), &mut Silent);
+        let mut random = |_: &mut [u8]| false;
+        let mut around = Around {
+            verdicts: &mut self.verdicts,
+            once: &mut self.once,
+            budget: &mut self.budget,
+            random: &mut random,
+            now: Timestamp::from_unix(now),
+        };
+        let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match decision.step {
             Step::Forward(changes) => Became::Forwarded {
@@ -99,6 +115,7 @@ impl<'a> Asked<'a> {
             },
             Step::Reply(reply) => Became::Refused(reply.status, reply.code),
             Step::Need(fetch) => Became::Needs(fetch.url().to_string()),
+            Step::Body(limit) => panic!("a body of {limit} bytes is asked for"),
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Event<'a> {
     Verified(&'a Verified),
     /// A token does not hold.
     Denied(&'a Denied),
+    /// A credential was shown before and still holds: its name, and who vouched.
+    Shown(&'a str, &'a str),
     /// Whether what the rule asks for is met, and what that is.
     Requirement(bool, String),
     /// What the policies say.

@@ -27,6 +27,13 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_add_header_map_value(
+        kind: MapType,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(kind: MapType, key: *const u8, key_size: usize) -> u32;
     fn proxy_send_local_response(
         status: u32,
@@ -142,6 +149,20 @@ pub(super) fn remove_request_header(name: &[u8]) -> bool {
     // SAFETY: the host reads the name before it returns.
     let status = unsafe { proxy_remove_header_map_value(MapType::HttpRequestHeaders, name.as_ptr(), name.len()) };
     status == OK
+}
+
+/// Removes every copy of a response header.
+pub(super) fn remove_response_header(name: &[u8]) {
+    // SAFETY: the host reads the name before it returns.
+    unsafe { proxy_remove_header_map_value(MapType::HttpResponseHeaders, name.as_ptr(), name.len()) };
+}
+
+/// Adds one value of a response header.
+pub(super) fn add_response_header(name: &[u8], value: &[u8]) {
+    // SAFETY: the host reads both before it returns.
+    unsafe {
+        proxy_add_header_map_value(MapType::HttpResponseHeaders, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    };
 }
 
 /// Answers the request of the effective context. It takes effect when the callback returns.

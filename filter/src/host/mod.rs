@@ -6,6 +6,7 @@
 mod abi;
 mod fetches;
 mod metrics;
+mod once;
 mod root;
 mod slot;
 mod stream;

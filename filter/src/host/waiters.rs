@@ -15,6 +15,8 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 pub(super) enum Phase {
     /// No verdict stands: body and trailers wait too.
     Undecided,
+    /// The whole body is needed, of at most so many bytes.
+    Reading(usize),
     /// It may go on.
     Admitted,
     /// It was answered.

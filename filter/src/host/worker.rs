@@ -9,9 +9,10 @@ use proxy_wasm::types::LogLevel;
 
 use super::fetches::Fetches;
 use super::metrics::Metrics;
+use super::once::SharedOnce;
 use super::waiters::{Phase, Waiter, Waiters};
 use super::{Nanos, abi, log};
-use crate::gate::{Changes, Gate, Reply, Request, Silent, Step, Verdicts};
+use crate::gate::{Around, Budget, Changes, Gate, Reply, Request, Silent, Step, Verdicts};
 
 /// How many waiters are answered in one callback: more than about 300 overflow the host's stack.
 const BATCH: usize = 64;
@@ -28,8 +29,12 @@ pub(super) struct Worker {
     gate: Gate,
     known: Documents,
     verdicts: Verdicts,
+    once: SharedOnce,
+    budget: Budget,
     fetches: Fetches,
     waiters: Waiters,
+    /// Streams of which a part is held back until the root context lets it go.
+    held: Vec<u32>,
     metrics: Metrics,
     /// The queue that wakes the root context.
     queue: Option<u32>,
@@ -45,8 +50,11 @@ impl Worker {
         let mut worker = Self {
             known: Documents::new(gate.limits()),
             verdicts: Verdicts::new(gate.cached_verdicts()),
+            once: SharedOnce,
+            budget: Budget::default(),
             fetches: Fetches::default(),
             waiters: Waiters::default(),
+            held: Vec::new(),
             metrics: Metrics::define(&gate),
             queue,
             root,
@@ -74,6 +82,40 @@ impl Worker {
         self.settle(context, waiter, now, false);
     }
 
+    /// Whether replies of services are looked at for cookies of ours.
+    pub(super) fn guards_cookies(&self) -> bool {
+        self.gate.has_sessions()
+    }
+
+    /// The body that a request was asked for is here. Called in its stream's context.
+    pub(super) fn body_came(&mut self, context: u32, body: Vec<u8>) {
+        let Some(waiter) = self.waiters.remove(context) else { return };
+        let waiter = Waiter { request: waiter.request.with_body(body), ..waiter };
+        self.settle(context, waiter, Nanos::now(), true);
+    }
+
+    /// The body that a request was asked for is too large. Called in its stream's context.
+    pub(super) fn body_too_large(&mut self, context: u32, limit: usize) {
+        let Some(waiter) = self.waiters.remove(context) else { return };
+        let reply = self.gate.body_too_large(&waiter.request, limit);
+        self.refuse(&waiter, None, reply);
+    }
+
+    /// Part of an admitted request is held back: the root context lets it go.
+    pub(super) fn let_go(&mut self, context: u32) {
+        self.held.push(context);
+        self.wake();
+    }
+
+    fn release(&mut self) {
+        for context in std::mem::take(&mut self.held) {
+            if abi::set_effective_context(context) {
+                abi::continue_request();
+            }
+        }
+        abi::set_effective_context(self.root);
+    }
+
     /// The stream is gone.
     pub(super) fn leave(&mut self, context: u32) {
         if self.waiters.remove(context).is_some() {
@@ -84,6 +126,7 @@ impl Worker {
     /// The queue woke the root context: begin what is wanted, answer those whose document is there.
     pub(super) fn woken(&mut self) {
         let now = Nanos::now();
+        self.release();
         self.advance(now);
         self.answer(now);
     }
@@ -91,6 +134,7 @@ impl Worker {
     /// Time passed.
     pub(super) fn ticked(&mut self) {
         let now = Nanos::now();
+        self.release();
         if now >= self.last_refresh.after(SLOW) {
             self.last_refresh = now;
             self.fetches.adopt(&mut self.known);
@@ -104,7 +148,11 @@ impl Worker {
             if let Some(waiter) = self.waiters.remove(context)
                 && abi::set_effective_context(context)
             {
-                self.refuse(&waiter, None, self.gate.waited_in_vain(&waiter.request));
+                let reply = match waiter.phase.get() {
+                    Phase::Reading(_) => self.gate.body_missing(&waiter.request),
+                    _ => self.gate.waited_in_vain(&waiter.request),
+                };
+                self.refuse(&waiter, None, reply);
             }
         }
         abi::set_effective_context(self.root);
@@ -148,7 +196,15 @@ impl Worker {
 
     /// Asks the gate, and carries its step out in the effective context.
     fn settle(&mut self, context: u32, mut waiter: Waiter, now: Nanos, paused: bool) {
-        let decision = self.gate.decide(&waiter.request, &self.known, &mut self.verdicts, now.timestamp(), &mut Silent);
+        let mut random = abi::random;
+        let mut around = Around {
+            verdicts: &mut self.verdicts,
+            once: &mut self.once,
+            budget: &mut self.budget,
+            random: &mut random,
+            now: now.timestamp(),
+        };
+        let decision = self.gate.decide(&waiter.request, &self.known, &mut around, &mut Silent);
         if decision.verified > 0 {
             self.metrics.verified_in(Duration::from_nanos(Nanos::now().0.saturating_sub(now.0)));
         }
@@ -171,7 +227,15 @@ impl Worker {
                 }
             }
             Step::Reply(reply) => self.refuse(&waiter, decision.rule, reply),
+            Step::Body(limit) => {
+                waiter.phase.set(Phase::Reading(limit));
+                if let Err(waiter) = self.waiters.add(context, waiter, self.gate.waiting()) {
+                    let reply = self.gate.too_many_waiting(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                }
+            }
             Step::Need(fetch) => {
+                waiter.phase.set(Phase::Undecided);
                 waiter.fetches = waiter.fetches.saturating_add(1);
                 if waiter.fetches > MAX_FETCHES || waiter.deadline <= now {
                     let reply = self.gate.waited_in_vain(&waiter.request);

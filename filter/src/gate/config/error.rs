@@ -5,7 +5,7 @@ use std::fmt;
 /// One thing that is wrong, with the path of its field (`rules[2].require.token`; empty for the whole).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The path of the field, as `serde_path_to_error` writes it.
+    /// The path of the field, as in `rules[0].match.path`.
     pub path: String,
     /// What is wrong and what to do, without secrets.
     pub message: String,

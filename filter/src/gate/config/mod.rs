@@ -5,7 +5,9 @@
 //! cannot know (dangling names, unsafe combinations) is checked when [`crate::gate::Gate`] compiles the configuration.
 
 mod error;
+mod evidence;
 mod name;
+pub(super) mod tree;
 mod units;
 mod wire;
 
@@ -13,8 +15,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 pub use error::{ConfigError, Field};
+pub use evidence::{
+    AgeConfig, CredentialConfig, KeyReference, Otherwise, PresentationConfig, RootConfig, SessionsConfig, StatusConfig,
+    TrustedIssuerConfig, UnavailableConfig, WalletConfig,
+};
 pub use name::Name;
 pub use units::{ByteSize, Span};
 pub use wire::parse;
@@ -33,6 +40,13 @@ pub struct Config {
     /// Who may vouch for a caller with a JWT, by a name of ours (`[a-z0-9_-]+`).
     #[serde(default)]
     pub issuers: BTreeMap<String, IssuerConfig>,
+    /// What a person may be asked to show, by a name of ours (`[a-z0-9_-]+`), which is also the DCQL id.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, CredentialConfig>,
+    /// How credentials are asked for.
+    pub presentation: Option<PresentationConfig>,
+    /// What is remembered of evidence that was shown.
+    pub sessions: Option<SessionsConfig>,
     /// The first rule that matches decides; no match denies.
     pub rules: Vec<RuleConfig>,
     /// Who may do what. A deny applies to every rule; silence denies where a rule says `authorize: true`.
@@ -47,6 +61,9 @@ pub struct Config {
     /// Bounds on what one request, one document and all of them together may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// SHA-256 over what evidence means here. What is sealed under one meaning does not open under another.
+    #[serde(skip)]
+    pub meaning: [u8; 32],
 }
 
 impl Config {
@@ -55,12 +72,23 @@ impl Config {
     /// # Errors
     /// One error with the path of the first field that does not fit.
     pub fn from_value(value: Value) -> Result<Self, Vec<ConfigError>> {
-        serde_path_to_error::deserialize(value).map_err(|error| {
-            let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            vec![ConfigError::new(path, error.into_inner().to_string())]
-        })
+        let meaning = meaning(&value);
+        let config: Result<Self, _> = tree::read(&value)
+            .map_err(|misfit| vec![ConfigError::new(misfit.path.unwrap_or_default(), misfit.message)]);
+        config.map(|config| Self { meaning, ..config })
     }
+}
+
+/// Over the members that say what a proof is. Members of JSON objects are in the order of their names here, so that the
+/// same configuration means the same in every process of a fleet.
+fn meaning(value: &Value) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for name in ["credentials", "issuers", "danger_allow_http_localhost"] {
+        let text = value.get(name).map(Value::to_string).unwrap_or_default();
+        hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize().into()
 }
 
 /// The JSON Schema of [`Config`], as published in `docs/config.schema.json`.
@@ -197,6 +225,8 @@ pub struct RuleConfig {
     pub require: Option<Requirement>,
     /// The evidence that may be absent; where it is there, it must hold.
     pub optional: Option<Requirement>,
+    /// Where a browser is sent that lacks what `require` asks for; programs get a 401 in any case.
+    pub otherwise: Option<Otherwise>,
     /// Whether an allow of the policies is needed as well.
     #[serde(default)]
     pub authorize: bool,
@@ -257,6 +287,8 @@ pub enum Allow {
 pub enum Requirement {
     /// A JWT of the named issuer.
     Token(String),
+    /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.
+    Credential(String),
     /// At least one of these.
     Any(Vec<Requirement>),
     /// All of these.

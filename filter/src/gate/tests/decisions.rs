@@ -212,7 +212,14 @@ fn threat_75_odd_requests_are_refused_not_passed() {
     let decide = |pairs: &[(&[u8], &[u8])]| {
         let request = Request::from_pairs(pairs.iter().copied());
         let known = Documents::new(gate.limits());
-        let decision = gate.decide(&request, &known, &mut Verdicts::new(10), Timestamp::from_unix(NOW), &mut Silent);
+        let mut around = Around {
+            verdicts: &mut Verdicts::new(10),
+            once: &mut InMemory::default(),
+            budget: &mut Budget::default(),
+            random: &mut |_| false,
+            now: Timestamp::from_unix(NOW),
+        };
+        let decision = gate.decide(&request, &known, &mut around, &mut Silent);
         match decision.step {
             Step::Reply(reply) => reply.status,
             _ => 200,

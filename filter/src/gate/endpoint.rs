@@ -1,0 +1,106 @@
+//! The addresses of our own, under `/.carded/`. Whatever else is under it is 404 and never forwarded. Wallets are web pages
+//! of other origins, so every reply of the presentation endpoints can be read across origins, errors too.
+
+use carded_verifier::Documents;
+
+use super::Gate;
+use super::decide::{Around, Halt};
+use super::presentation::LONGEST_BODY;
+use super::reply::{Refusal, Reply};
+use super::request::Request;
+
+/// Everything under this prefix is ours and never forwarded.
+pub(super) const RESERVED: &str = ".carded";
+
+/// An address of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// The wallet posts its answer.
+    Response,
+    /// The browser comes back.
+    Done,
+    /// A program asks for a nonce.
+    Challenge,
+    /// A program presents.
+    Present,
+}
+
+impl Endpoint {
+    /// The endpoint of a path, by its exact segments.
+    pub(super) fn of(segments: &[&str]) -> Option<Self> {
+        match segments {
+            [first, "response"] if *first == RESERVED => Some(Self::Response),
+            [first, "done"] if *first == RESERVED => Some(Self::Done),
+            [first, "challenge"] if *first == RESERVED => Some(Self::Challenge),
+            [first, "present"] if *first == RESERVED => Some(Self::Present),
+            _ => None,
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Self::Done => "GET",
+            Self::Response | Self::Challenge | Self::Present => "POST",
+        }
+    }
+
+    /// Whether pages of other origins may call it.
+    fn is_open_to_others(self) -> bool {
+        self != Self::Done
+    }
+}
+
+/// Makes a reply readable across origins where its endpoint is for others (Fetch standard, CORS protocol). No credentials
+/// are ever read there, so any origin may.
+pub(super) fn open_to_others(endpoint: Option<Endpoint>, reply: &mut Reply) {
+    if endpoint.is_some_and(Endpoint::is_open_to_others) {
+        reply.headers.push(("access-control-allow-origin", "*".to_owned()));
+    }
+}
+
+impl Gate {
+    /// Answers a request to an address of our own.
+    pub(super) fn serve(
+        &self,
+        endpoint: Endpoint,
+        method: &str,
+        request: &Request,
+        query: Option<&[u8]>,
+        authority: &str,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Reply, Halt> {
+        if self.sessions.is_none() || self.credentials.is_empty() {
+            return Err(Refusal::not_found("no credentials are asked for here").into());
+        }
+        if method == "OPTIONS" && endpoint.is_open_to_others() {
+            let headers = vec![
+                ("cache-control", "no-store".to_owned()),
+                ("access-control-allow-methods", "POST".to_owned()),
+                ("access-control-allow-headers", "content-type".to_owned()),
+                ("access-control-max-age", "600".to_owned()),
+            ];
+            return Ok(Reply { status: 204, code: "ok", headers, body: String::new(), grpc_status: None });
+        }
+        if method != endpoint.method() {
+            return Err(Refusal::method_not_allowed(format!("use {} here", endpoint.method())).into());
+        }
+        let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
+        match endpoint {
+            Endpoint::Done => self.done(request, query, origin, around),
+            Endpoint::Challenge => self.challenge(origin, around),
+            Endpoint::Response => self.response(form(request)?, origin, known, around),
+            Endpoint::Present => self.present(form(request)?, origin, known, around),
+        }
+    }
+}
+
+/// The body of a form; asks for it where it is not here yet.
+fn form(request: &Request) -> Result<&[u8], Halt> {
+    let content_type = request.single("content-type").ok().flatten().unwrap_or_default();
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if !media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+        return Err(Refusal::response_malformed("send a form: content-type application/x-www-form-urlencoded").into());
+    }
+    request.body().ok_or(Halt::Body(LONGEST_BODY))
+}

@@ -1,0 +1,92 @@
+//! What remains of a presentation once it was verified: which credential it proved, who vouched, when it ends, and of its
+//! claims only those that the configuration passes on. Not the presentation, not the rest of its claims.
+
+use carded_verifier::{ClaimPath, StatusReference, Timestamp, VerifiedCredential};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One proof. Its members have short names because browsers carry it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Proof {
+    /// The credential's name.
+    #[serde(rename = "n")]
+    pub(super) name: String,
+    /// The DCQL id of the way in which it was shown.
+    #[serde(rename = "w")]
+    pub(super) way: String,
+    /// Who vouched.
+    #[serde(rename = "i")]
+    pub(super) issuer: String,
+    /// When it ends, in seconds since 1970.
+    #[serde(rename = "e")]
+    pub(super) ends: i64,
+    /// The claims that are passed on.
+    #[serde(rename = "c", default, skip_serializing_if = "Map::is_empty")]
+    pub(super) claims: Map<String, Value>,
+    /// Where its status is looked up again.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<StatusReference>,
+}
+
+impl Proof {
+    /// What is kept of a presentation that holds: no longer than the credential does, and no longer than `latest`.
+    pub(super) fn of(verified: &VerifiedCredential, name: &str, keep: &[ClaimPath], latest: Timestamp) -> Self {
+        let mut claims = Map::new();
+        for path in keep {
+            if let Some(value) = verified.claim(path) {
+                put(&mut claims, path.names(), value);
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            way: verified.id().to_owned(),
+            issuer: verified.issuer().to_owned(),
+            ends: verified.expires().map_or(latest, |expires| expires.min(latest)).unix(),
+            claims,
+            status: verified.status().cloned(),
+        }
+    }
+
+    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
+        Timestamp::from_unix(self.ends) <= now
+    }
+}
+
+/// A proof of a request that holds now.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// The credential, by its place in the configuration.
+    pub(super) credential: usize,
+    pub(super) proof: Proof,
+}
+
+fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        claims.insert(first.clone(), value.clone());
+        return;
+    }
+    let inner = claims.entry(first.clone()).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(inner) = inner {
+        put(inner, rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_named_claims_are_kept() {
+        let mut kept = Map::new();
+        let all = json!({ "a": { "b": 1, "c": 2 }, "d": "secret", "e": [1] });
+        for path in [vec!["a".to_owned(), "b".to_owned()], vec!["e".to_owned()], vec!["a".to_owned(), "x".to_owned()]] {
+            let path = ClaimPath::from_names(path).unwrap();
+            if let Some(value) = path.get(all.as_object().unwrap()) {
+                put(&mut kept, path.names(), value);
+            }
+        }
+        assert_eq!(Value::Object(kept), json!({ "a": { "b": 1 }, "e": [1] }));
+    }
+}
