@@ -45,7 +45,8 @@ impl Background {
                 }
             });
         });
-        let said = told.recv().context("the scene did not start")?.map_err(|error: anyhow::Error| anyhow!("{error:#}"))?;
+        let said =
+            told.recv().context("the scene did not start")?.map_err(|error: anyhow::Error| anyhow!("{error:#}"))?;
         Ok(Self { said, stop: Some(stop), thread: Some(thread) })
     }
 
