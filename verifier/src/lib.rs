@@ -26,6 +26,16 @@
 //!     carded_verifier::Verified { tenant: None, ..real }
 //! }
 //! ```
+//! ```compile_fail,E0451
+//! fn forge(real: carded_verifier::VerifiedCredential) -> carded_verifier::VerifiedCredential {
+//!     carded_verifier::VerifiedCredential { satisfied: true, ..real }
+//! }
+//! ```
+//! ```compile_fail,E0451
+//! fn forge(until: carded_verifier::Timestamp) -> carded_verifier::CheckedStatus {
+//!     carded_verifier::CheckedStatus { until }
+//! }
+//! ```
 //! ```compile_fail,E0624
 //! fn forge(real: carded_verifier::Fetch) -> carded_verifier::Fetch {
 //!     real.jwks_of(real.url().clone())

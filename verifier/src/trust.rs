@@ -21,8 +21,9 @@ type Lookup<V> = HashMap<String, V, BuildHasherDefault<DefaultHasher>>;
 pub(crate) const MOST_SKEW: Duration = Duration::from_secs(300);
 
 /// `typ`s of tokens that are something else, and never an access token (RFC 8725 section 3.11).
-const OTHER_KINDS: [&str; 10] = [
+const OTHER_KINDS: [&str; 11] = [
     "kb+jwt",
+    "vc+jwt",
     "dc+sd-jwt",
     "vc+sd-jwt",
     "vp+jwt",

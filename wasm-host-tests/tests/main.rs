@@ -11,6 +11,7 @@ mod hostile;
 mod observability;
 mod policies;
 mod provider;
+mod presenting;
 mod public;
 mod support;
 mod tenants;

@@ -8,6 +8,7 @@ mod check;
 mod dist;
 mod generated;
 mod modules;
+mod npm;
 mod oci;
 mod pages;
 mod sbom;

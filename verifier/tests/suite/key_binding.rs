@@ -21,7 +21,7 @@ fn with_claim(name: &str, value: Option<Value>) -> String {
 #[test]
 fn threat_28_whether_a_holder_must_prove_it_is_policy() {
     let strict = Shop::new();
-    strict.ok(bind(&shown()));
+    strict.accepts(bind(&shown()));
     assert_eq!(strict.code(shown()), Code::KeyBindingMissing);
     let lax = Shop::with(|policy| {
         policy.holder_binding = false;
@@ -53,7 +53,7 @@ fn threat_38_its_type_its_algorithm_and_the_key_of_cnf() {
     let claims = kb_claims(&shown);
     let holder = holder_key();
     let by = |header: Value| format!("{shown}{}", jws(&holder, header, &claims));
-    shop.ok(by(json!({"alg": "ES256", "typ": "application/kb+jwt"})));
+    shop.accepts(by(json!({"alg": "ES256", "typ": "application/kb+jwt"})));
     for typ in ["JWT", "dc+sd-jwt", "at+jwt", "vp+jwt", "dpop+jwt", "kb-jwt", ""] {
         assert_eq!(shop.code(by(json!({"alg": "ES256", "typ": typ}))), Code::KeyBindingInvalid, "{typ}");
     }
@@ -93,8 +93,8 @@ fn threat_38_what_cnf_may_hold() {
         bind(held.without_key_binding())
     };
     let good = bare_jwk(&holder_key());
-    shop.ok(with_cnf(json!({"jwk": good})));
-    shop.ok(with_cnf(json!({"jwk": holder_key().public_jwk(), "kid": "anything"})));
+    shop.accepts(with_cnf(json!({"jwk": good})));
+    shop.accepts(with_cnf(json!({"jwk": holder_key().public_jwk(), "kid": "anything"})));
     let mut private = good.clone();
     private["d"] = json!("AA");
     let mut encrypts = good.clone();
@@ -146,12 +146,12 @@ fn threat_39_each_claim_missing_wrong_and_stale() {
     }
     // within the window and the clocks' skew
     for iat in [NOW - 359, NOW - 300, NOW, NOW + 60] {
-        shop.ok(with_claim("iat", Some(json!(iat))));
+        shop.accepts(with_claim("iat", Some(json!(iat))));
     }
     assert_eq!(shop.code(with_claim("iat", Some(json!(NOW - 360)))), Code::PresentationStale);
     assert_eq!(shop.code(with_claim("iat", Some(json!(NOW + 61)))), Code::PresentationStale);
     // what is not known is ignored
-    shop.ok(with_claim("transaction", Some(json!({"a": 1}))));
+    shop.accepts(with_claim("transaction", Some(json!({"a": 1}))));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn threat_39_a_proof_is_for_these_disclosures() {
     turned[1..parts.len() - 1].reverse();
     let turned = turned.join("~");
     assert_eq!(shop.code(format!("{turned}{}", kb(more.without_key_binding()))), Code::KeyBindingInvalid);
-    shop.ok(bind(&turned));
+    shop.accepts(bind(&turned));
 }
 
 #[test]

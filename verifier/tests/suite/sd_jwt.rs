@@ -1,12 +1,14 @@
 //! Threats 28 to 37 and 51: what an SD-JWT VC must be like, and what no disclosure may do.
 use crate::shop::*;
 use crate::support::*;
+use crate::vector_files;
+use carded_verifier::age::AgePolicy;
 use carded_verifier::dcql::ConcretePathElement;
 use carded_verifier::sd_jwt::SdHash;
 use carded_verifier::sd_jwt::issue::{Issue, IssueError};
 use carded_verifier::sd_jwt::present::HeldSdJwt;
 use carded_verifier::sign::SigningKey;
-use carded_verifier::{Code, Limits, Outcome, StatusRule, base64url};
+use carded_verifier::{Code, Limits, Outcome, StatusRule, Timestamp, base64url};
 use serde_json::{Value, json};
 
 /// The issuer's key of the examples in RFC 9901 (appendix A.5).
@@ -149,7 +151,7 @@ fn threat_02_the_size_and_the_number_of_disclosures_are_capped() {
         shop.learn(&status_list(&[]), 0);
         shop
     };
-    shop.ok(present(&issue(ada())));
+    shop.accepts(present(&issue(ada())));
     assert_eq!(shop.code(vec![b'~'; 6_001]), Code::PresentationTooLarge);
     let many = present_paths(&issue(ada()), &[place(&["age_equal_or_over"]), place(&["family_name"])]);
     let denied = shop.denied(&many);
@@ -208,7 +210,7 @@ fn threat_06_disclosures_within_disclosures_go_no_deeper_than_the_cap() {
         let texts: Vec<&str> = disclosures.iter().map(String::as_str).collect();
         raw(payload(json!({"_sd": [outer]})), &texts)
     };
-    shop.ok(chain(30));
+    shop.accepts(chain(30));
     assert_eq!(shop.code(chain(40)), Code::DisclosureInvalid);
     assert_eq!(shop.code(chain(250)), Code::DisclosureInvalid);
 }
@@ -226,7 +228,7 @@ fn threat_30_only_whole_hashes_that_are_known() {
         };
         let prepared = issue.prepare(&mut random()).unwrap();
         let signature = dmv_key().signature(prepared.bytes()).unwrap();
-        shop.ok(present(&prepared.finish(&signature)));
+        shop.accepts(present(&prepared.finish(&signature)));
     }
     for bad in [
         json!("sha-256-128"),
@@ -253,7 +255,7 @@ fn threat_31_a_digest_is_there_once() {
     let shop = Shop::new();
     let text = disclosure(json!(["salt", "x", 1]));
     let one = digest(&text);
-    shop.ok(raw(payload(json!({"_sd": [one]})), &[&text]));
+    shop.accepts(raw(payload(json!({"_sd": [one]})), &[&text]));
     let element = json!({"...": one});
     for twice in [
         json!({"_sd": [one, one]}),
@@ -300,8 +302,8 @@ fn threat_33_three_members_for_a_claim_two_for_an_element() {
         let text = disclosure(members);
         raw(payload(json!({"x": [{"...": digest(&text)}]})), &[&text])
     };
-    shop.ok(claim(json!(["salt", "x", 1])));
-    shop.ok(element(json!(["salt", 1])));
+    shop.accepts(claim(json!(["salt", "x", 1])));
+    shop.accepts(element(json!(["salt", 1])));
     for bad in [
         json!([]),
         json!(["salt"]),
@@ -416,7 +418,7 @@ fn threat_37_validity_is_checked_with_everything_put_in_and_cannot_be_withheld()
     };
     let (future, withheld) = shown(json!(NOW + 100));
     assert_eq!(shop.code(&future), Code::CredentialNotYetValid);
-    shop.ok(&withheld);
+    shop.accepts(&withheld);
     let fresh = Shop::with(|policy| policy.max_credential_age = Some(std::time::Duration::from_secs(3600)));
     let (old, withheld) = shown(json!(NOW - 4000));
     assert_eq!(fresh.code(&old), Code::CredentialTooOld);
@@ -464,7 +466,7 @@ fn threat_25_another_kind_of_token_is_no_credential() {
         assert_eq!(shop.code(present(&issued)), Code::TypeNotAllowed, "{typ}");
     }
     for typ in ["application/dc+sd-jwt", "DC+SD-JWT"] {
-        shop.ok(present(&issue_by(&dmv_key(), header(typ, &dmv_key()), ada())));
+        shop.accepts(present(&issue_by(&dmv_key(), header(typ, &dmv_key()), ada())));
     }
     let mut without = header("", &dmv_key());
     without.remove("typ");
@@ -491,7 +493,7 @@ fn the_issuer_withholds_what_it_may_and_nothing_else() {
 }
 
 #[test]
-fn no_two_copies_share_a_salt_or_a_digest() {
+fn threat_96_no_two_copies_share_a_salt_or_a_digest() {
     let mut random = random();
     let mut issued = Vec::new();
     for _ in 0..10 {
@@ -512,5 +514,66 @@ fn no_two_copies_share_a_salt_or_a_digest() {
             assert!(seen.insert(members[0].as_str().unwrap().to_owned()), "a salt");
             assert!(seen.insert(digest(part)), "a digest");
         }
+    }
+}
+
+/// The example of OpenID4VP 1.0 (appendix B.3) as it was presented, with its key-binding JWT.
+#[test]
+fn the_presentation_of_openid4vp_1_0() {
+    let Some(folder) = vector_files::folder("openid4vp-1.0") else { return };
+    let read = |name: &str| std::fs::read_to_string(folder.join("sd_jwt_vcld/01").join(name)).unwrap();
+    let mut policy = policy();
+    policy.query.meta.vct_values = vec!["https://credentials.example.com/example_credential".to_owned()];
+    policy.query.claims.clear();
+    policy.trusted_issuers = vec![trusted("https://issuer.example.com")];
+    policy.status = StatusRule::IfPresent;
+    let mut shop = Shop::empty(vec![policy]);
+    let presentation = example(&read("sd_jwt_presentation.txt"));
+    let (made, verifier, nonce) = (1_744_743_394, "https://verifier.example.org", "1234567890");
+    let verify =
+        |shop: &Shop, audience, nonce, now| shop.verify_for(&presentation, audience, nonce, Timestamp::from_unix(now));
+    let Outcome::Need(fetch) = verify(&shop, verifier, nonce, made) else { panic!() };
+    let reply = reply(metadata("https://issuer.example.com", &[&rfc_key()]));
+    shop.known.insert(&fetch, &reply, Timestamp::from_unix(made)).unwrap();
+    let credential = verified(verify(&shop, verifier, nonce, made + 10));
+    let expected: Value = serde_json::from_str(&read("verified_contents.json")).unwrap();
+    assert_eq!(Value::Object(credential.claims().clone()), expected);
+    let code = |audience, nonce, offset| denied(verify(&shop, audience, nonce, made + offset)).code();
+    assert_eq!(code("https://evil.example.org", nonce, 10), Code::AudienceMismatch);
+    assert_eq!(code(verifier, "0987654321", 10), Code::NonceMismatch);
+    assert_eq!(code(verifier, nonce, 500), Code::PresentationStale);
+    // and the holder's side finds the same disclosures
+    let held = held(&example(&read("sd_jwt_issuance.txt")));
+    assert_eq!(held.vct(), Some("https://credentials.example.com/example_credential"));
+}
+
+#[test]
+fn an_age_is_shown_by_whichever_claim_the_policy_takes() {
+    let age = AgePolicy { at_least: 21, higher: vec![65], birth_date: false };
+    let shop = Shop::with(|policy| {
+        (policy.query.claims, policy.query.claim_sets) = age.claims(&policy.query.format);
+        policy.age = Some(age);
+    });
+    let shown = |claims: Value| {
+        let Value::Object(mut all) = payload(json!({})) else { panic!() };
+        all.remove("age_equal_or_over");
+        all.extend(object(claims));
+        raw(Value::Object(all), &[])
+    };
+    for good in [
+        json!({"age_equal_or_over": {"21": true}}),
+        json!({"age_over_21": true}),
+        json!({"age_equal_or_over": {"65": true}}),
+    ] {
+        assert!(shop.ok(shown(good.clone())).satisfied(), "{good}");
+    }
+    for bad in [
+        json!({}),
+        json!({"age_equal_or_over": {"18": true}}),
+        json!({"age_equal_or_over": {"21": false}}),
+        json!({"age_over_18": true}),
+        json!({"birthdate": "1950-01-01"}),
+    ] {
+        assert_eq!(shop.code(shown(bad.clone())), Code::QueryNotMet, "{bad}");
     }
 }
