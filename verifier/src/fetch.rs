@@ -137,7 +137,9 @@ impl Fetch {
         &self.inner.iss
     }
 
-    pub(crate) fn is_configured(&self) -> bool {
+    /// Whether the policy itself names whose document it is. If not, its address came with a token: that of a tenant, a
+    /// holder's DID, a status list.
+    pub fn is_configured(&self) -> bool {
         self.inner.configured
     }
 

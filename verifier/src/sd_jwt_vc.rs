@@ -1,5 +1,4 @@
-//! SD-JWT VC: a credential as an SD-JWT (draft-ietf-oauth-sd-jwt-vc-19 sections 2 to 4; the later drafts to -26 change
-//! nothing of this).
+//! SD-JWT VC: a credential as an SD-JWT (draft-ietf-oauth-sd-jwt-vc-19 section 2), and who shows it (section 3).
 use crate::checks::{Steps, Stop, deny, time};
 use crate::credential::CredentialPolicy;
 use crate::holder::Holder;

@@ -11,10 +11,14 @@ mod jwt_vc;
 mod key_binding;
 mod keys;
 mod openid4vp;
+mod presentation_fuzz;
 mod sd_jwt;
 mod shop;
+mod status;
 mod support;
 mod tenants;
 mod tokens;
 mod vector_files;
 mod vectors;
+#[cfg(not(target_arch = "wasm32"))] // certificates are made by C code
+mod x509;

@@ -493,7 +493,7 @@ fn the_issuer_withholds_what_it_may_and_nothing_else() {
 }
 
 #[test]
-fn no_two_copies_share_a_salt_or_a_digest() {
+fn threat_96_no_two_copies_share_a_salt_or_a_digest() {
     let mut random = random();
     let mut issued = Vec::new();
     for _ in 0..10 {
