@@ -118,8 +118,15 @@ fn threat_85_no_service_sees_or_sets_a_cookie_of_ours() {
     let outcome = host.ask(Request::get("/open").header("cookie", "x=1; __Host-carded=s; __Host-carded-tx-1=t; y=2"));
     let passed = outcome.passed();
     assert_eq!(passed.headers.text("cookie").as_deref(), Some("x=1; y=2"));
-    let set: Vec<String> =
-        passed.response.as_ref().expect("a response").headers.all("set-cookie").iter().map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+    let set: Vec<String> = passed
+        .response
+        .as_ref()
+        .expect("a response")
+        .headers
+        .all("set-cookie")
+        .iter()
+        .map(|v| String::from_utf8_lossy(v).into_owned())
+        .collect();
     assert_eq!(set, ["a=1", "b=2"]);
 }
 
