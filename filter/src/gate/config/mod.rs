@@ -8,6 +8,7 @@ mod error;
 mod evidence;
 mod name;
 mod named;
+mod protobuf;
 pub(super) mod tree;
 mod units;
 mod wire;
