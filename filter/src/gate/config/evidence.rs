@@ -138,8 +138,6 @@ pub struct PresentationConfig {
     pub wallets: Vec<WalletConfig>,
     /// How long a request may be answered (5m; between 30s and 15m).
     pub lifetime: Option<Span>,
-    /// What the presentation is for, in words that wallets show.
-    pub purpose: Option<String>,
 }
 
 /// A wallet that is reached by its address.
