@@ -10,6 +10,7 @@ mod host;
 mod hostile;
 mod observability;
 mod policies;
+mod presenting;
 mod provider;
 mod public;
 mod support;

@@ -8,6 +8,7 @@ mod check;
 mod dist;
 mod generated;
 mod modules;
+mod npm;
 mod oci;
 mod pages;
 mod sbom;
@@ -116,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { detach, stop } => {
             if !stop {
                 modules::build_filter(&workspace)?;
+                pages::build_wallet(&workspace, pages::Build::Demo)?;
             }
             carded_envoy::demo::run(carded_envoy::demo::Options { detach, stop })
         }

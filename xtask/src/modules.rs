@@ -1,10 +1,12 @@
 //! `cargo xtask build`: the WebAssembly modules, from cargo's output to where operators and tests look for them.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::npm;
 use crate::workspace::{Workspace, human_size, run, write_if_changed};
 
 /// The target of the filter.
@@ -47,7 +49,40 @@ pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
         "wasm32-wasip1",
     ]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_filter.wasm");
-    publish(workspace, &built, "carded.wasm")
+    let small = optimize(workspace, &built)?;
+    publish(workspace, &small, "carded.wasm")
+}
+
+/// Makes a module smaller with Binaryen's `wasm-opt`. It takes a minute, so an unchanged module is not done again.
+fn optimize(workspace: &Workspace, built: &Path) -> Result<PathBuf> {
+    // what the compiler was allowed to use; nothing else is to appear in the module
+    const FEATURES: [&str; 6] = [
+        "--enable-bulk-memory",
+        "--enable-sign-ext",
+        "--enable-mutable-globals",
+        "--enable-nontrapping-float-to-int",
+        "--enable-reference-types",
+        "--enable-multivalue",
+    ];
+    let tools = npm::install(workspace, "xtask/npm", "build-tools")?;
+    let folder = workspace.cargo_target.join("optimized");
+    std::fs::create_dir_all(&folder)?;
+    let (small, seen) = (folder.join("carded_filter.wasm"), folder.join("input"));
+    let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
+    input.extend(std::fs::read(workspace.root.join("xtask/npm/package-lock.json"))?);
+    if small.is_file() && std::fs::read(&seen).is_ok_and(|before| before == input) {
+        return Ok(small);
+    }
+    run(Command::new("node")
+        .arg(tools.join("node_modules/binaryen/bin/wasm-opt"))
+        .arg(built)
+        .arg("-Oz")
+        .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
+        .args(FEATURES)
+        .arg("-o")
+        .arg(&small))?;
+    std::fs::write(seen, input)?;
+    Ok(small)
 }
 
 /// Builds the filter that panics when a request asks it to, for the crash tests, into `target/carded/carded-crash.wasm`.

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::modules::{BROWSER, ensure_target};
-use crate::workspace::{Workspace, find_program, human_size, run, write_if_changed};
+use crate::npm;
+use crate::workspace::{Workspace, human_size, run};
 
 /// Which wallet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Build {
 pub(crate) fn build_wallet(workspace: &Workspace, build: Build) -> Result<PathBuf> {
     ensure_target(workspace, BROWSER)?;
     let bindings = bindings(workspace, build)?;
-    let tools = install(workspace)?;
+    let tools = npm::install(workspace, "web/wallet/pages", "wallet-pages")?;
     let out = workspace.carded().join("web").join(build.folder());
     let mut bundle = Command::new("node");
     bundle.current_dir(&tools).arg("build.mjs").arg("--wasm").arg(&bindings).arg("--out").arg(&out);
@@ -54,7 +55,7 @@ pub(crate) fn build_wallet(workspace: &Workspace, build: Build) -> Result<PathBu
 
 /// Checks the types of the pages, after [`build_wallet`] has made the bindings that they import.
 pub(crate) fn check_types(workspace: &Workspace) -> Result<()> {
-    let tools = install(workspace)?;
+    let tools = npm::install(workspace, "web/wallet/pages", "wallet-pages")?;
     run(Command::new("node").current_dir(&tools).args(["node_modules/typescript/bin/tsc", "--noEmit"]))
 }
 
@@ -64,18 +65,10 @@ fn bindings(workspace: &Workspace, build: Build) -> Result<PathBuf> {
     cargo
         .args(["build", "-p", "carded-wallet", "--lib", "--profile", "wasm", "--target", BROWSER])
         // wasm-bindgen reads which features the module uses from a section that a full strip would take away
-        .args(["--config", "profile.wasm.strip=\"debuginfo\""])
-        // a page is loaded, not run for hours: small before fast, but for the arithmetic of signatures
-        .args(["--config", "profile.wasm.opt-level=\"s\""]);
-    for fast in ["p256", "p384", "crypto-bigint", "primefield", "primeorder", "curve25519-dalek", "sha2"] {
-        cargo.arg("--config").arg(format!("profile.wasm.package.{fast}.opt-level=3"));
-    }
-    // A folder of their own, for the other optimization. Cargo names the module of both builds alike: `check_mark` sees to
-    // it that one is never taken for the other.
-    let target = workspace.cargo_target.join("wallet");
-    cargo.arg("--target-dir").arg(&target);
+        .args(["--config", "profile.wasm.strip=\"debuginfo\""]);
+    // Cargo names the module of both builds alike: `check_mark` sees to it that one is never taken for the other.
     run(cargo.args((build == Build::Demo).then_some(["--features", "demo"]).into_iter().flatten()))?;
-    let module = target.join(BROWSER).join("wasm/carded_wallet.wasm");
+    let module = workspace.cargo_target.join(BROWSER).join("wasm/carded_wallet.wasm");
     let out = workspace.root.join("target/npm").join(build.folder());
     Bindgen::new()
         .input_path(&module)
@@ -97,37 +90,6 @@ fn check_mark(module: &Path, build: Build) -> Result<()> {
     let other = if build == Build::Demo { Build::Production } else { Build::Demo };
     if !has(build) || has(other) {
         bail!("{} is not the build that it should be", module.display());
-    }
-    Ok(())
-}
-
-/// Copies the pages' sources to `target/npm/wallet-pages/` and gets esbuild there: the sources stay free of `node_modules`.
-fn install(workspace: &Workspace) -> Result<PathBuf> {
-    if find_program("npm").is_none() || find_program("node").is_none() {
-        bail!("the wallet's pages need Node.js and npm: install them (Debian: apt-get install nodejs npm)");
-    }
-    let (from, to) = (workspace.root.join("web/wallet/pages"), workspace.root.join("target/npm/wallet-pages"));
-    copy(&from, &to)?;
-    let lock = std::fs::read(from.join("package-lock.json")).context("web/wallet/pages/package-lock.json")?;
-    let stamp = to.join("node_modules/.carded-lock");
-    if std::fs::read(&stamp).is_ok_and(|installed| installed == lock) {
-        return Ok(to);
-    }
-    let quiet = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"];
-    run(Command::new("npm").current_dir(&to).args(quiet))?;
-    std::fs::write(stamp, lock)?;
-    Ok(to)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().context("a file has a name")?);
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            write_if_changed(&target, &std::fs::read(&path)?)?;
-        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The demo (`cargo xtask demo`): a real Envoy with Carded; a wine shop behind it, an agency that issues credentials and a wallet
 //! to keep them in; a real OpenID provider, and lines to paste.
 
+mod background;
 pub mod scene;
 mod show;
 mod site;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::target;
+pub use background::Background;
 pub use world::{Setup, World, session_key};
 
 /// How the demo is run.

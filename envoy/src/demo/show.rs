@@ -12,15 +12,22 @@ pub(super) fn text(world: &World) -> String {
     let envoy = ENVOY_VERSIONS[ENVOY_VERSIONS.len() - 1];
     let mut out = format!(
         "
-Carded is up: Envoy {envoy} asks who is calling before the site behind it sees the request.
+Carded is up: Envoy {envoy} asks who is calling before the shop behind it sees the request.
 
-  site      http://shop.localhost:{port}/  (open it in a browser, or use the lines below)
+Open these in a browser, in this order; it takes a minute:
+
+  1. http://dmv.localhost:{port}/      the agency: get a digital ID into the wallet
+  2. http://shop.localhost:{port}/     the shop: the wine is for those over 21
+     http://wallet.localhost:{port}/   the wallet: what you hold, and what you showed to whom
+     http://clerk.localhost:{port}/    the county clerk: a plain “over 21”, which opens the shop as well
+     http://dmv.localhost:{port}/operator   take the ID back: the shop closes within 15 seconds
+
+  rules     {directory}/carded.yaml
+  logs      {directory}/shop.jsonl is all that the shop ever saw; access.log and envoy.log beside it
   provider  http://idp.localhost:{port}/.well-known/openid-configuration
             {describe}
-  rules     {directory}/carded.yaml
-  logs      {directory}/access.log, {directory}/envoy.log
 
-Paste these; all of them were tried just now.
+The shop's API is for programs. Paste these; all of them were tried just now.
 ",
         describe = world.provider.describe(),
     );

@@ -1,6 +1,7 @@
 //! What the stories share: the modules under test, a configuration, a signer and a scripted provider. The signer knows
 //! nothing of Carded's own code, so that the two cannot be wrong in the same way.
 
+pub(crate) mod agency;
 pub(crate) mod provider;
 pub(crate) mod token;
 

@@ -118,6 +118,11 @@ pub(crate) fn words(path: &[Step]) -> String {
     if let Some(age) = age_of(&names) {
         return format!("Over {age}");
     }
+    // the parts of an address (OpenID Connect Core section 5.1.1) speak for themselves
+    let names = match names.as_slice() {
+        ["address", parts @ ..] if !parts.is_empty() => parts.to_vec(),
+        _ => names,
+    };
     let humanize = |name: &str| match name {
         "birthdate" | "birth_date" => "birth date".to_owned(),
         "sub" => "identifier".to_owned(),
@@ -186,8 +191,7 @@ mod tests {
             "age_equal_or_over": {"21": true},
             "nationalities": ["GB", "FR"],
         });
-        let expected =
-            [("Given name", "Ada"), ("Address, locality", "London"), ("Nationalities", "GB, FR"), ("Over 21", "Yes")];
+        let expected = [("Given name", "Ada"), ("Locality", "London"), ("Nationalities", "GB, FR"), ("Over 21", "Yes")];
         let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(labels_and_values(&Format::DcSdJwt, &claims), expected);
     }

@@ -311,7 +311,13 @@ fn warnings(shows: &[Show]) -> Vec<Warning> {
         let names: Vec<&str> = row.path.iter().filter_map(Value::as_str).collect();
         explain::age_of(&names).is_some()
     };
-    let others: Vec<&str> = rows().filter(|row| !is_age(row)).map(|row| row.label.as_str()).collect();
+    let mut others: Vec<String> = Vec::new();
+    for row in rows().filter(|row| !is_age(row)) {
+        let label = if row.path.len() < 2 { row.label.clone() } else { explain::whole(row) };
+        if !others.contains(&label) {
+            others.push(label);
+        }
+    }
     if rows().any(|row| is_age(&row)) && !others.is_empty() {
         let others = others.join(", ");
         warnings.push(Warning {

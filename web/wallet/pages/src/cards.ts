@@ -79,17 +79,17 @@ export async function cardPage(id: string): Promise<void> {
         h('h2', {}, 'Where it was shown'),
         sites.length === 0
           ? h('p', { class: 'hint' }, 'Nowhere yet.')
-          : h('ul', { class: 'plain' }, ...sites.map((copy) => h('li', {}, h('strong', {}, host(copy.site ?? '')), ` ${copy.shown === 1 ? 'once' : `${copy.shown} times`}, always the same copy`))),
+          : h('ul', { class: 'bullets' }, ...sites.map((copy) => h('li', {}, h('strong', {}, host(copy.site ?? '')), ` ${copy.shown === 1 ? 'once' : `${copy.shown} times`}, always the same copy`))),
         ...timeline(events.filter((event) => event.card === card.id && event.kind === 'shown')),
       ),
       h(
         'section',
-        { class: 'panel' },
+        { class: 'panel about' },
         h('h2', {}, 'About this card'),
         rows([
           { label: 'Issued by', value: card.signer },
           ...(card.issuerName === null ? [] : [{ label: 'Calls itself', value: `${card.issuerName} (not verified)` }]),
-          { label: 'Kind', value: card.types.join(', ') },
+          { label: 'Kind', value: card.types.filter((type) => type !== 'VerifiableCredential').join(', ') },
           { label: 'Status', value: `${text}${card.status.state === 'none' ? '' : `, looked up ${moment(card.status.checked)}`}` },
           { label: 'Added', value: day(card.added) },
           ...(card.expires === null ? [] : [{ label: 'Valid until', value: day(card.expires) }]),

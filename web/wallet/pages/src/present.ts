@@ -35,12 +35,16 @@ function refused(error: unknown): void {
 }
 
 // Under `redirect_uri:` the one thing that is certain is where the answer goes.
-function asker({ origin, calls_itself }: Plan): (Node | false)[] {
+function asker({ origin, calls_itself }: Plan): Node[] {
   return [
     h('p', { class: 'eyebrow' }, 'A site asks to see something'),
     h('h1', { class: 'origin' }, host(origin)),
-    h('p', { class: 'hint' }, 'Your answer goes to this address and nowhere else. Who runs it is not verified.'),
-    calls_itself !== null && h('p', { class: 'hint' }, `It calls itself “${calls_itself}”. That name is not verified.`),
+    h(
+      'p',
+      { class: 'hint' },
+      'Your answer goes to this address and nowhere else. ',
+      calls_itself === null ? 'Who runs it is not verified.' : `It calls itself “${calls_itself}”; that name is not verified.`,
+    ),
   ];
 }
 
@@ -160,6 +164,9 @@ function showDetail(one: Show, plan: Plan, card: Card | undefined, refresh: () =
         : h('p', { class: 'hint' }, 'Nothing: this kind of card is shown whole.'),
     ),
   ];
+  if (card && (card.status.state === 'withdrawn' || card.status.state === 'suspended')) {
+    parts.unshift(h('div', { 'data-code': card.status.state }, callout('warning', `${host(one.issuer)} has ${card.status.state} this card: the site will hardly accept it.`)));
+  }
   if (one.copy.pick === 'used_up' || one.copy.pick === 'none') parts.push(usedUp(one, plan, card, refresh));
   return parts;
 }

@@ -1,0 +1,111 @@
+//! An agency that issues a card, its status list, and a wallet that shows the card.
+
+use carded_verifier::dcql::{ConcretePathElement, PathElement};
+use carded_verifier::sd_jwt::SdHash;
+use carded_verifier::sd_jwt::issue::Issue;
+use carded_verifier::sd_jwt::present::HeldSdJwt;
+use carded_verifier::sign::{SigningKey, prepare};
+use carded_verifier::status_list::StatusListClaims;
+use carded_verifier::{Algorithm, Limits, Timestamp};
+use carded_wasm_host::{Answer, Call};
+use serde_json::{Value, json};
+
+use super::START;
+
+pub(crate) const ISSUER: &str = "https://dmv.example";
+const LIST: &str = "https://dmv.example/status/1";
+
+fn now() -> Timestamp {
+    Timestamp::from_unix(START.cast_signed())
+}
+
+fn key(name: &str) -> SigningKey {
+    let mut seed = [3; 32];
+    seed[..name.len()].copy_from_slice(name.as_bytes());
+    SigningKey::generate(Algorithm::parse("ES256").expect("known"), name, &seed).expect("a key")
+}
+
+/// What the agency's server says.
+pub(crate) fn answer(call: &Call) -> Answer {
+    match call.path().as_str() {
+        "/.well-known/jwt-vc-issuer" => {
+            Answer::json(&json!({ "issuer": ISSUER, "jwks": { "keys": [key("dmv").public_jwk()] } }))
+        }
+        "/status/1" => {
+            let claims = StatusListClaims {
+                sub: LIST,
+                iss: Some(ISSUER),
+                iat: now(),
+                lifetime: None,
+                ttl: None,
+                bits: 1,
+                statuses: &[0; 16],
+            };
+            let mut header = key("dmv").header();
+            header.insert("typ".to_owned(), json!("statuslist+jwt"));
+            let token = key("dmv").sign(prepare(&header, &claims.to_claims().expect("claims"))).expect("a signature");
+            Answer::status(200, token)
+        }
+        other => Answer::status(404, other.to_owned()),
+    }
+}
+
+/// A card that says that its holder is over 21.
+pub(crate) fn card() -> String {
+    let mut header = key("dmv").header();
+    header.insert("typ".to_owned(), json!("dc+sd-jwt"));
+    let claims = json!({
+        "iss": ISSUER, "vct": "https://dmv.example/id", "iat": START - 100, "exp": START + 100_000,
+        "cnf": { "jwk": key("holder").public_jwk() },
+        "status": { "status_list": { "uri": LIST, "idx": 3 } },
+        "given_name": "Ada", "age_equal_or_over": { "21": true },
+    });
+    let Value::Object(claims) = claims else { panic!("an object") };
+    let name = |text: &str| PathElement::Name(text.to_owned());
+    let disclosable = vec![vec![name("given_name")], vec![name("age_equal_or_over"), name("21")]];
+    let issue = Issue { header, claims, disclosable, decoys: 1, hash: SdHash::SHA_256 };
+    let mut counter = 0_u8;
+    let mut random = |bytes: &mut [u8]| {
+        counter += 1;
+        bytes.fill(counter);
+    };
+    let prepared = issue.prepare(&mut random).expect("issued");
+    let signature = key("dmv").signature(prepared.bytes()).expect("a signature");
+    prepared.finish(&signature)
+}
+
+/// The form that a program posts to present the card.
+pub(crate) fn form(client_id: &str, nonce: &str) -> String {
+    let held = HeldSdJwt::parse(&card(), &Limits::default()).expect("a card");
+    let name = |text: &str| ConcretePathElement::Name(text.to_owned());
+    let shown = held.disclose(&[vec![name("age_equal_or_over"), name("21")]]);
+    let prepared = shown.prepare_key_binding(Algorithm::parse("ES256").expect("known"), client_id, nonce, now());
+    let signature = key("holder").signature(prepared.bytes()).expect("a signature");
+    let vp_token = json!({ "over21": [prepared.finish(&signature)] }).to_string();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let encode = |text: &str| -> String {
+        text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    };
+    format!("vp_token={}&nonce={}", encode(&vp_token), encode(nonce))
+}
+
+/// A configuration in which `/wine` needs the card.
+pub(crate) fn config() -> Value {
+    json!({
+        "origins": ["https://shop.example.com"],
+        "credentials": { "over21": {
+            "query": { "format": "dc+sd-jwt", "meta": { "vct_values": ["https://dmv.example/id"] } },
+            "age": { "at_least": 21 },
+            "trusted_issuers": [ISSUER],
+        } },
+        "presentation": { "wallets": [{ "name": "W", "authorization_endpoint": "https://wallet.example.com/present" }] },
+        "sessions": { "keys": [{ "env": "CARDED_SESSION_KEY" }] },
+        "rules": [
+            { "match": { "path": "/open" }, "allow": "anyone" },
+            { "match": { "path": "/wine/**" }, "require": { "credential": "over21" }, "otherwise": "present" },
+        ],
+        "forward": { "headers": { "x-carded-over-21": "over21.satisfied" } },
+        "fetch": { "clusters": { "dmv.example": "dmv" } },
+        "limits": { "waiting_time": "3s" },
+    })
+}
