@@ -2,6 +2,7 @@
 use crate::support::object;
 use crate::vector_files;
 use carded_verifier::dcql::{Candidate, ConcretePathElement, CredentialQuery, DcqlError, Format, Match, Query};
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -400,4 +401,78 @@ fn examples_of_the_standard() {
     let types = ["VerifiableCredential".to_owned(), "IDCredential".to_owned()];
     let candidate = Candidate { format: Format::JwtVcJson, types: &types, ..held(&claims) };
     assert!(parse(request).unwrap().select(&[candidate]).satisfiable);
+}
+
+/// JSON of a few small names and values, so that paths often lead somewhere.
+fn claims_of_any_shape() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(json!(1)), Just(json!("x")), Just(json!(true)), Just(json!(null))];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[ab]", inner, 0..3).prop_map(|map| map.into_iter().collect::<Value>()),
+        ]
+    })
+}
+
+/// What is left of claims when only these paths are shown, elements of arrays in their places.
+fn only(value: &Value, paths: &[&[ConcretePathElement]]) -> Value {
+    if paths.iter().any(|path| path.is_empty()) {
+        return value.clone();
+    }
+    let below = |step: ConcretePathElement| -> Vec<&[ConcretePathElement]> {
+        paths.iter().filter(|path| path.first() == Some(&step)).map(|path| &path[1..]).collect()
+    };
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| (name, value, below(ConcretePathElement::Name(name.clone()))))
+            .filter(|(_, _, below)| !below.is_empty())
+            .map(|(name, value, below)| (name.clone(), only(value, &below)))
+            .collect(),
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .map(|(n, value)| (value, below(ConcretePathElement::Index(n))))
+            .map(|(value, below)| if below.is_empty() { empty_like(value) } else { only(value, &below) })
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn empty_like(value: &Value) -> Value {
+    match value {
+        Value::Object(_) => json!({}),
+        Value::Array(_) => json!([]),
+        _ => Value::Null,
+    }
+}
+
+proptest! {
+    /// What a wallet chooses to show is enough for the verifier, who looks with the same matcher.
+    #[test]
+    fn what_is_chosen_is_enough(
+        claims in proptest::collection::btree_map("[ab]", claims_of_any_shape(), 0..3),
+        paths in proptest::collection::vec(
+            ("[ab]", proptest::collection::vec(prop_oneof![
+                Just(json!("a")), Just(json!("b")), Just(json!(0)), Just(json!(1)), Just(json!(null))], 0..4)), 1..4),
+        values in proptest::option::of(Just(json!([1, "x"]))),
+    ) {
+        let claims: Map<String, Value> = claims.into_iter().collect();
+        let asked: Value = paths.into_iter().map(|(first, rest)| {
+            let path: Value = std::iter::once(json!(first)).chain(rest).collect();
+            match &values { Some(values) => json!({"path": path, "values": values}), None => json!({ "path": path }) }
+        }).collect();
+        let query = credential(json!({ "claims": asked }));
+        prop_assert_eq!(&CredentialQuery::parse(&query.to_value()).unwrap(), &query);
+        if let Some(found) = query.matches(&held(&claims)) {
+            let steps: Vec<&[ConcretePathElement]> = found.paths.iter().map(Vec::as_slice).collect();
+            let shown = object(only(&Value::Object(claims), &steps));
+            prop_assert!(query.matches(&held(&shown)).is_some(), "{:?}", shown);
+        }
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(value in claims_of_any_shape()) {
+        let _ = (Query::parse(&value), CredentialQuery::parse(&value), parse(json!({ "credentials": [value] })));
+    }
 }

@@ -4,6 +4,7 @@ use Relationship::{AssertionMethod, Authentication};
 use carded_verifier::did::{Did, DidDocument, DidError, Relationship};
 use carded_verifier::jwk::KeyError;
 use carded_verifier::{Limits, PublicKey, UrlError, UrlPolicy};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const STRICT: UrlPolicy = UrlPolicy { allow_http_localhost: false, allow_port: false };
@@ -374,6 +375,71 @@ fn every_key_has_a_did() {
             assert_eq!(Did::parse(did.as_str()), Ok(did.clone()));
             let document = DidDocument::of(&did).unwrap();
             assert_eq!(document.key(None, Authentication).unwrap().spki_der(), key.spki_der());
+        }
+    }
+}
+
+/// DIDs, their JWKs and documents as other hands made them: did-method-key 0.5.0 and did-jwk 0.4.0 of the `ssi` family.
+#[test]
+fn dids_that_ssi_made() {
+    let made: Vec<Value> = serde_json::from_str(include_str!("../examples/ssi_dids.json")).unwrap();
+    assert_eq!(made.len(), 18);
+    for example in &made {
+        let did = did(example["did"].as_str().unwrap());
+        let key = PublicKey::from_jwk(&object(example["jwk"].clone())).unwrap().0;
+        let document = DidDocument::of(&did).unwrap();
+        for relationship in [AssertionMethod, Authentication] {
+            assert_eq!(document.key(None, relationship).unwrap().spki_der(), key.spki_der(), "{did}");
+        }
+        // a did:key is its key alone; of a did:jwk there are as many as ways to write a JWK
+        match did.method() {
+            "key" => assert_eq!(Did::key(&key), Some(did.clone())),
+            _ => assert_eq!(
+                DidDocument::of(&Did::jwk(&key).unwrap()).unwrap().key(None, Authentication).unwrap().spki_der(),
+                key.spki_der()
+            ),
+        }
+        // the document says the same, read as one that was fetched
+        let theirs = DidDocument::parse(example["document"].to_string().as_bytes(), &did, &Limits::default()).unwrap();
+        let (ours, theirs) =
+            (document.method(None, AssertionMethod).unwrap(), theirs.method(None, AssertionMethod).unwrap());
+        assert_eq!(ours.id(), theirs.id());
+        assert_eq!(ours.key().unwrap().spki_der(), theirs.key().unwrap().spki_der());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(did:)?(web|key|jwk)?:?\\PC{0,60}", policy: bool) {
+        if let Ok(did) = Did::parse(&text) {
+            let _ = did.web_url(UrlPolicy { allow_http_localhost: policy, ..STRICT });
+            let _ = DidDocument::try_of(&did);
+        }
+    }
+
+    /// Any one member of a good document replaced or left out: refused, or read, and never a key that it did not have.
+    #[test]
+    fn a_changed_document_has_no_new_keys(at in 0usize..60, with in 0usize..5) {
+        fn change(value: &mut Value, at: &mut usize, with: &Value) {
+            if *at == 0 { *value = with.clone(); *at = usize::MAX; return; }
+            *at = at.saturating_sub(1);
+            match value {
+                Value::Array(values) => for value in values { if *at < usize::MAX / 2 { change(value, at, with) } },
+                Value::Object(map) => for (_, value) in map.iter_mut() { if *at < usize::MAX / 2 { change(value, at, with) } },
+                _ => {}
+            }
+        }
+        let mut document = clerk();
+        change(&mut document, &mut (at + 1), &[json!(null), json!("#sign"), json!([]), json!({}), json!(CLERK)][with]);
+        if let Ok(document) = parse(&document) {
+            let known: Vec<Vec<u8>> = ["ES256", "EdDSA", "ES384"].iter().map(|alg| public(alg).spki_der().unwrap().to_vec()).collect();
+            for kid in [None, Some("#sign"), Some("#login"), Some("#only-here")] {
+                for relationship in [AssertionMethod, Authentication] {
+                    if let Ok(key) = document.key(kid, relationship) {
+                        prop_assert!(known.contains(&key.spki_der().unwrap().to_vec()));
+                    }
+                }
+            }
         }
     }
 }

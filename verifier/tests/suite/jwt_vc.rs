@@ -697,3 +697,15 @@ fn examples_of_the_standard() {
     assert_eq!(verified.claims()["issuanceDate"], json!("2010-01-01T00:00:00Z"));
     let _: Algorithm = key.algorithm();
 }
+
+#[test]
+fn threat_52_a_redirect_to_a_did_document_is_a_failure() {
+    let presentation = present(&credential(DataModel::V1));
+    for status in [301, 302, 303, 307, 308, 204, 404, 500] {
+        let mut clerk = Clerk::empty(policy());
+        let Outcome::Need(fetch) = clerk.verify(&presentation) else { panic!() };
+        let redirect = carded_verifier::Reply { status, ..reply(clerks_document().to_string()) };
+        assert!(clerk.known.insert(&fetch, &redirect, at(0)).is_err(), "{status}");
+        assert_eq!(clerk.code(&presentation), Code::DidUnresolvable, "{status}");
+    }
+}
