@@ -171,6 +171,18 @@ test('copies may come in any order, and a stale nonce is asked for again', async
   await who.close();
 });
 
+test('an issuer that takes Ed25519 alone gets Ed25519 keys', async () => {
+  const who = await someone();
+  const { id } = world.dmv.metadata.credential_configurations_supported;
+  const proofs = { jwt: { proof_signing_alg_values_supported: ['EdDSA'] } };
+  world.dmv.bend = { metadata: { credential_configurations_supported: { id: { ...id, proof_types_supported: proofs } } } };
+  assert.equal(await who.receive(world.dmv), 'done');
+  const { body } = world.log.findLast(({ name, path, method }) => name === 'dmv' && path === '/credential' && method === 'POST');
+  const header = JSON.parse(Buffer.from(JSON.parse(body).proofs.jwt[0].split('.')[0], 'base64url'));
+  assert.deepEqual([header.alg, header.jwk.crv], ['EdDSA', 'Ed25519']);
+  await who.close();
+});
+
 test('a wrong transaction code may be typed again', async () => {
   const who = await someone();
   await who.page.goto(await world.dmv.offer({ txCode: '493536' }));
