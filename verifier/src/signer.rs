@@ -172,10 +172,12 @@ pub(crate) fn choose<'a>(
     }
 }
 
-/// The key of a trusted signer for the token.
+/// The key of a trusted signer for the token. `instead` is who a token without `iss` is by, if its certificate may speak
+/// as that.
 pub(crate) fn find<'a>(
     signer: &'a TrustedSigner,
     token: &Token<'_>,
+    instead: Option<&str>,
     algorithm: Algorithm,
     allowed: &[Algorithm],
     world: World<'a>,
@@ -207,7 +209,7 @@ pub(crate) fn find<'a>(
             let name = Cow::Borrowed(did.as_str());
             Ok(Signer { name, key: Key::Known(key), until, authority_key_ids: Vec::new() })
         }
-        TrustedSigner::Roots(roots) => certified(roots, token, algorithm, allowed, world),
+        TrustedSigner::Roots(roots) => certified(roots, token, instead, algorithm, allowed, world),
     }
 }
 
@@ -216,6 +218,7 @@ pub(crate) fn find<'a>(
 fn certified<'a>(
     roots: &Roots,
     token: &Token<'_>,
+    instead: Option<&str>,
     algorithm: Algorithm,
     allowed: &[Algorithm],
     World { trust, now, .. }: World<'a>,
@@ -227,8 +230,10 @@ fn certified<'a>(
         Ok(leaf) => leaf,
         Err(why) => return deny(Code::CertificateUntrusted, why),
     };
+    let may_speak_as = |iss: &str| leaf.speaks_as(iss, trust.limits().url_policy);
     let name = match token.claims.get("iss") {
-        Some(Value::String(iss)) if leaf.speaks_as(iss, trust.limits().url_policy) => iss.clone(),
+        Some(Value::String(iss)) if may_speak_as(iss) => iss.clone(),
+        None if instead.is_some_and(may_speak_as) => instead.unwrap_or_default().to_owned(),
         Some(_) => return deny(Code::CertificateUntrusted, "the certificate may not speak as `iss`"),
         None if leaf.subject.is_empty() => return deny(Code::CertificateUntrusted, "the certificate has no subject"),
         None => leaf.subject,

@@ -4,13 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use carded_envoy::demo::Background;
 
 use crate::workspace::{Workspace, find_program, run, write_if_changed};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// The command that runs the browser's tests, with everything it needs fetched.
-pub(crate) fn tests(workspace: &Workspace) -> Result<Command> {
+/// Starts the scene that `scene.test.mjs` drives: the modules and the demo's wallet must have been built.
+pub(crate) fn scene(workspace: &Workspace) -> Result<Background> {
+    Background::start(&workspace.root.join("target/scene"), &workspace.carded().join("web/wallet-demo"))
+}
+
+/// The command that runs the browser's tests, with everything it needs fetched. Pictures of the scene land in
+/// `target/screenshots/`; those in `docs/screenshots/` are copies.
+pub(crate) fn tests(workspace: &Workspace, scene: &Background) -> Result<Command> {
     let folder = install(workspace)?;
     let browser = find(&folder)?;
     let mut command = Command::new("node");
@@ -18,6 +25,8 @@ pub(crate) fn tests(workspace: &Workspace) -> Result<Command> {
         .current_dir(&folder)
         .args(["--test", "--test-reporter", "tap"])
         .env("CARDED_WEB", workspace.carded().join("web"))
+        .env("CARDED_SCENE", scene.said())
+        .env("CARDED_SCREENSHOTS", workspace.root.join("target/screenshots"))
         .env("CARDED_BROWSER", browser);
     Ok(command)
 }

@@ -42,8 +42,10 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
         |part: &str| if names.is_empty() { quick.contains(&part) } else { names.iter().any(|name| name == part) };
 
     heading("Modules");
-    if wanted("host") || wanted("envoy") {
+    if wanted("host") || wanted("envoy") || wanted("browser") {
         modules::build_filter(workspace)?;
+    }
+    if wanted("host") || wanted("envoy") {
         modules::build_crash(workspace)?;
     }
     if wanted("browser") {
@@ -73,7 +75,9 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
         parts.push(part("The filter in a real Envoy", of(&programs, ENVOY, workspace))?);
     }
     if wanted("browser") {
-        parts.push(part("Verifier and wallet in a real browser", vec![browser::tests(workspace)?])?);
+        // the shop, the agency and two Envoys, for as long as the tests run
+        let scene = browser::scene(workspace)?;
+        parts.push(part("Verifier, wallet and scene in a real browser", vec![browser::tests(workspace, &scene)?])?);
     }
     summary(&parts)
 }

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use super::scene::Knobs;
 use super::world::{Setup, World};
-use crate::run::free_port;
 
 /// A running scene with two Envoys of one fleet.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ async fn start(directory: &Path, wallet: PathBuf) -> Result<(Value, (World, crat
         log_level: Some("debug".to_owned()),
         ..Setup::default()
     };
-    let world = World::start(directory, free_port()?, &setup).await?;
+    let world = World::start(directory, 8080, &setup).await?;
     let (twin, address) = world.twin(&directory.join("twin")).await?;
     let said = json!({ "port": world.address.port(), "twin": address.port(), "directory": directory });
     Ok((said, (world, twin)))

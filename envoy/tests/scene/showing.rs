@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 use super::browser::{Browser, held, present, respond, world, world_with};
-use super::support::post;
+use super::support::{peer, post};
 use crate::common::in_each_envoy;
 
 in_each_envoy!(
@@ -18,6 +18,7 @@ in_each_envoy!(
     a_second_envoy_finishes_what_the_first_began,
     threat_60_a_revoked_card_closes_the_shop_within_the_ttl,
     threats_41_51_cards_that_do_not_prove_it_open_nothing,
+    a_program_shows_a_credential_and_every_use_is_signed_by_the_holder,
 );
 
 /// What nobody may learn from a proof of age.
@@ -267,4 +268,29 @@ async fn threats_41_51_cards_that_do_not_prove_it_open_nothing(version: &'static
     // expired while it was watched
     let short = held(&world, "dmv", "person=ada&lifetime=-120", 1).await?;
     refused(&Browser::new(&world).show("/wine/", &short).await?, "credential_expired").context("expired")
+}
+
+async fn a_program_shows_a_credential_and_every_use_is_signed_by_the_holder(version: &'static str) -> Result<()> {
+    let world = world(version).await?;
+    let card = held(&world, "dmv", "person=ada", 1).await?.remove(0);
+    let origin = format!("http://shop.localhost:{}", world.address.port());
+    let task = json!({ "origin": origin, "path": "/wine/", "credential": card["credential"], "key": card["key"] });
+    let said = peer("program.mjs", task).await?;
+    ensure!(said["granted"]["status"] == 200 && said["granted"]["token_type"] == "DPoP", "{said:#}");
+    ensure!(said["replayed"] == "nonce_used", "threat 47: {said:#}");
+    for use_ in ["good", "again"] {
+        ensure!(said[use_]["status"] == 200, "{use_}: {said:#}");
+    }
+    let bad = ["without", "bearer", "stolen", "sameProof", "otherPath", "otherMethod", "otherToken", "stale"];
+    for use_ in bad {
+        ensure!(said[use_]["status"] == 401, "{use_}: {said:#}");
+    }
+    let seen = shop_saw(&world, "/wine/")?;
+    ensure!(seen.len() == 2, "{} requests reached the shop", seen.len());
+    let headers = seen[0]["headers"].to_string();
+    ensure!(
+        headers.contains("x-carded-over-21") && !headers.contains("dpop") && !headers.contains("DPoP"),
+        "{headers}"
+    );
+    Ok(())
 }

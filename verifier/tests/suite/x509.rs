@@ -148,6 +148,47 @@ fn a_chain_under_the_root_of_the_policy() {
 }
 
 #[test]
+fn threat_55_a_root_for_credentials_makes_no_issuer_the_judge_of_another() {
+    let root = root();
+    let mut passports = dmv();
+    passports.distinguished_name.push(DnType::CommonName, "Passports");
+    passports.subject_alt_names = vec![SanType::DnsName("passports.example".try_into().unwrap())];
+    let (own, other) = (root.leaf(dmv()), root.leaf(passports));
+    // a renewed certificate of the same issuer is as good
+    let renewed = root.leaf(dmv());
+    for iss in [Some(DMV), None] {
+        let mut claims = ada();
+        match iss {
+            Some(iss) => claims.insert("iss".to_owned(), iss.into()),
+            None => claims.remove("iss"),
+        };
+        let presentation = present(&issue_with(&own.key, x5c(&[&own.der]), claims));
+        for (leaf, named, good) in [
+            (&own, None, true),
+            (&own, iss, true),
+            (&renewed, None, true),
+            (&other, None, false),
+            (&other, Some(DMV), false),
+            (&other, Some("https://passports.example"), false),
+        ] {
+            let list = status_list_by(&leaf.key, &[], |header, claims| {
+                header.insert("x5c".to_owned(), x5c(&[&leaf.der]));
+                if let Some(iss) = named {
+                    claims.insert("iss".to_owned(), iss.into());
+                }
+            });
+            let mut shop = shop(&root);
+            let fetch = shop.need_at(&presentation, 0);
+            shop.put(&fetch, list, 0);
+            match good {
+                true => shop.accepts(&presentation),
+                false => assert_eq!(shop.code(&presentation), Code::StatusInvalid, "{iss:?} {named:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn who_the_issuer_is() {
     let root = root();
     let shop = shop(&root);

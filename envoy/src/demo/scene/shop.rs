@@ -122,7 +122,7 @@ const BOTTLE: &str = "M94 12h12v34c0 10 14 14 14 30v58c0 4-3 6-6 6H86c-3 0-6-2-6
 const JAR: &str = "M78 34h44v10c6 3 10 8 10 16v70c0 6-4 10-10 10H78c-6 0-10-4-10-10V60c0-8 4-13 10-16Z";
 
 fn shelf(items: &[Item], drawing: &str) -> String {
-    let mut out = String::from("<ul class=\"grid\">");
+    let mut out = String::from("<ul class=\"grid shelf\">");
     for item in items {
         let _ = write!(
             out,
