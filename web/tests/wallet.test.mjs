@@ -2,10 +2,13 @@
 // build, which reaches loopback. What only the build for people promises is tested on that build.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+
+import QRCode from 'qrcode';
 
 import { person, start } from './world.mjs';
 
@@ -168,6 +171,55 @@ test('copies may come in any order, and a stale nonce is asked for again', async
   world.dmv.bend = { shuffled: true, staleNonces: 1 };
   assert.equal(await who.receive(world.dmv), 'done');
   assert.ok((await show(who, world.shop)).over21);
+  await who.close();
+});
+
+// A film of one picture: a QR code, in grey, as Chromium's camera for tests plays it (YUV4MPEG2).
+function film(text) {
+  const { modules } = QRCode.create(text, { errorCorrectionLevel: 'L' });
+  const [width, height] = [960, 960];
+  const cell = Math.floor(height / (modules.size + 8));
+  const luma = Buffer.alloc(width * height, 235);
+  for (let y = 0; y < modules.size * cell; y++) {
+    for (let x = 0; x < modules.size * cell; x++) {
+      if (modules.get(Math.floor(y / cell), Math.floor(x / cell))) luma[(y + 4 * cell) * width + x + 4 * cell] = 16;
+    }
+  }
+  const frame = [Buffer.from('FRAME\n'), luma, Buffer.alloc((width * height) / 2, 128)];
+  return Buffer.concat([Buffer.from(`YUV4MPEG2 W${width} H${height} F10:1 Ip A1:1 C420\n`), ...frame, ...frame]);
+}
+
+test('an offer is read from a QR code by the camera', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'carded-'));
+  const file = join(folder, 'offer.y4m');
+  await writeFile(file, film('openid-credential-offer://?credential_offer_uri=http%3A%2F%2Fdmv.example%2Foffers%2F1'));
+  const scene = await start('wallet-demo', [
+    '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${file}`,
+  ]);
+  try {
+    const who = await person(scene);
+    await who.page.goto(`${scene.wallet}/receive`);
+    await who.state('ready');
+    await who.page.getByRole('button', { name: 'Scan a QR code' }).click();
+    // its address is http, so that what was read shows by how it is refused (threat 94)
+    await who.state('refused');
+    assert.equal(await code(who.page), 'link_refused');
+    await who.close();
+  } finally {
+    await scene.stop();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('an issuer that takes Ed25519 alone gets Ed25519 keys', async () => {
+  const who = await someone();
+  const { id } = world.dmv.metadata.credential_configurations_supported;
+  const proofs = { jwt: { proof_signing_alg_values_supported: ['EdDSA'] } };
+  world.dmv.bend = { metadata: { credential_configurations_supported: { id: { ...id, proof_types_supported: proofs } } } };
+  assert.equal(await who.receive(world.dmv), 'done');
+  const { body } = world.log.findLast(({ name, path, method }) => name === 'dmv' && path === '/credential' && method === 'POST');
+  const header = JSON.parse(Buffer.from(JSON.parse(body).proofs.jwt[0].split('.')[0], 'base64url'));
+  assert.deepEqual([header.alg, header.jwk.crv], ['EdDSA', 'Ed25519']);
   await who.close();
 });
 

@@ -45,8 +45,8 @@ const callbacks = {
   clientAuthentication: () => {},
 };
 
-/** Starts the world. `folder`: which build of the wallet is served. */
-export async function start(folder = 'wallet-demo') {
+/** Starts the world. `folder`: which build of the wallet is served; `args`: more for the browser. */
+export async function start(folder = 'wallet-demo', args = []) {
   const world = { sites: new Map(), log: [], errors: [] };
   const server = createServer((request, reply) => void handle(world, request, reply));
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
@@ -62,7 +62,7 @@ export async function start(folder = 'wallet-demo') {
     executablePath: process.env.CARDED_BROWSER,
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
+      '--disable-component-update', '--disable-sync', ...args,
     ],
   });
   world.stop = async () => {
