@@ -218,10 +218,8 @@ impl CompiledCredential {
         limits: &Limits,
     ) -> Result<Self, CredentialError> {
         check(&policy)?;
-        let compile = |issuers: &[TrustedIssuer]| -> Result<Vec<TrustedSigner>, CredentialError> {
-            issuers.iter().map(|issuer| TrustedSigner::new(issuer, limits)).collect()
-        };
-        let (issuers, status_issuers) = (compile(&policy.trusted_issuers)?, compile(&policy.status_issuers)?);
+        let (issuers, status_issuers) =
+            (TrustedSigner::all(&policy.trusted_issuers, limits)?, TrustedSigner::all(&policy.status_issuers, limits)?);
         Ok(Self { index, policy, issuers, status_issuers })
     }
 

@@ -116,7 +116,7 @@ pub fn verify(
         return Err(DpopError::Malformed);
     }
     let token = jwt::parse(proof, limits).map_err(|_| DpopError::Malformed)?;
-    if !token.typ.as_deref().is_some_and(|typ| jwt::bare_type(typ) == "dpop+jwt") {
+    if token.typ.as_deref().is_none_or(|typ| jwt::bare_type(typ) != "dpop+jwt") {
         return Err(DpopError::Type);
     }
     let algorithm = Algorithm::parse(&token.alg).filter(|algorithm| !algorithm.is_symmetric());
@@ -149,7 +149,7 @@ pub fn verify(
     }
     let jti = text("jti").filter(|jti| !jti.is_empty() && jti.len() <= 256).ok_or(DpopError::Identity)?;
     if let Some(access_token) = request.access_token {
-        let hash = base64url::encode(&Sha256::digest(access_token));
+        let hash = base64url::encode(Sha256::digest(access_token));
         if text("ath") != Some(hash.as_str()) {
             return Err(DpopError::TokenHash);
         }

@@ -85,6 +85,7 @@ pub mod time;
 pub mod trust;
 pub mod url;
 mod verdict;
+mod x509;
 
 pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;

@@ -110,7 +110,8 @@ impl SdHash {
 pub(crate) struct Processed {
     pub(crate) claims: Map<String, Value>,
     pub(crate) hash: SdHash,
-    /// where each disclosure went, in their order; empty unless asked for
+    /// where each disclosure went, in their order; empty unless asked for, as holders do
+    #[cfg_attr(not(feature = "sign"), expect(dead_code))]
     pub(crate) places: Vec<Vec<ConcretePathElement>>,
 }
 

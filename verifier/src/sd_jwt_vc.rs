@@ -38,7 +38,7 @@ pub(crate) fn establish<'a>(
     steps.next(Check::Algorithm);
     let algorithm = signer::algorithm(&token, &policy.algorithms)?;
     steps.next(Check::Key);
-    let signer = signer::find(trusted, &token, algorithm, &policy.algorithms, world)?;
+    let signer = signer::find(trusted, &token, None, algorithm, &policy.algorithms, world)?;
     steps.next(Check::Signature);
     if world.trust.provider().verify(algorithm, signer.key.get(), token.message, &token.signature).is_err() {
         return deny(Code::SignatureInvalid, "the issuer's signature does not hold");

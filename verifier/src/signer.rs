@@ -19,6 +19,7 @@ use crate::outcome::Code;
 use crate::time::Timestamp;
 use crate::trust::Trust;
 use crate::url::UrlPolicy;
+use crate::x509::Roots;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -41,6 +42,8 @@ pub(crate) enum TrustedSigner {
         did: Did,
         document: Result<Box<DidDocument>, Fetch>,
     },
+    /// everyone whose chain of certificates leads to one of these
+    Roots(Roots),
 }
 
 /// A key that is known for longer, or one that came with the token.
@@ -85,8 +88,28 @@ impl TrustedSigner {
                 };
                 Ok(Self::Did { did: did.clone(), document })
             }
-            TrustedIssuer::Root { .. } => Err(CredentialError::Certificate("not supported".to_owned())),
+            TrustedIssuer::Root { certificate } => Self::roots([certificate.as_slice()]),
         }
+    }
+
+    /// All issuers of a list, its roots taken together: which of them a chain leads to is found by checking it.
+    pub(crate) fn all(issuers: &[TrustedIssuer], limits: &Limits) -> Result<Vec<Self>, CredentialError> {
+        let mut signers = Vec::new();
+        let mut certificates = Vec::new();
+        for issuer in issuers {
+            match issuer {
+                TrustedIssuer::Root { certificate } => certificates.push(certificate.as_slice()),
+                named => signers.push(Self::new(named, limits)?),
+            }
+        }
+        if !certificates.is_empty() {
+            signers.push(Self::roots(certificates)?);
+        }
+        Ok(signers)
+    }
+
+    fn roots<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CredentialError> {
+        Roots::new(certificates).map(Self::Roots).map_err(|why| CredentialError::Certificate(why.to_owned()))
     }
 
     /// The document to fetch ahead of need.
@@ -94,6 +117,7 @@ impl TrustedSigner {
         match self {
             Self::Https { metadata, .. } => Some(metadata),
             Self::Did { document, .. } => document.as_ref().err(),
+            Self::Roots(_) => None,
         }
     }
 
@@ -102,6 +126,7 @@ impl TrustedSigner {
         match self {
             Self::Https { iss, .. } => iss == name,
             Self::Did { did, .. } => did.as_str() == name,
+            Self::Roots(_) => false,
         }
     }
 }
@@ -109,7 +134,8 @@ impl TrustedSigner {
 impl TrustedSigner {
     /// Whether a credential that this name signed may be this one's.
     pub(crate) fn may_be(&self, name: &str) -> bool {
-        self.is_called(name)
+        // what a certificate calls its subject is seen when its chain is checked
+        self.is_called(name) || matches!(self, Self::Roots(_))
     }
 }
 
@@ -126,12 +152,16 @@ pub(crate) fn choose<'a>(
     token: &Token<'_>,
     one_is_enough: bool,
 ) -> Result<&'a TrustedSigner, Stop> {
-    let called = |name: &str| trusted.iter().copied().find(|signer| signer.is_called(name));
+    let certified = token.header.contains_key("x5c");
+    let roots = || trusted.iter().copied().find(|signer| certified && matches!(signer, TrustedSigner::Roots(_)));
+    // who is trusted by name is looked up by name, whatever certificates come along
+    let called = |name: &str| trusted.iter().copied().find(|signer| signer.is_called(name)).or_else(roots);
     let found = match token.claims.get("iss") {
         Some(Value::String(iss)) => called(iss),
         Some(_) => return deny(Code::ClaimInvalid, "`iss` is no text"),
         None => match token.kid.as_deref().filter(|kid| kid.starts_with("did:")) {
             Some(kid) => called(kid.split('#').next().unwrap_or_default()),
+            None if certified => roots(),
             None if one_is_enough && trusted.len() == 1 => trusted.first().copied(),
             None => None,
         },
@@ -142,10 +172,12 @@ pub(crate) fn choose<'a>(
     }
 }
 
-/// The key of a trusted signer for the token.
+/// The key of a trusted signer for the token. `instead` is who a token without `iss` is by, if its certificate may speak
+/// as that.
 pub(crate) fn find<'a>(
     signer: &'a TrustedSigner,
     token: &Token<'_>,
+    instead: Option<&str>,
     algorithm: Algorithm,
     allowed: &[Algorithm],
     world: World<'a>,
@@ -177,7 +209,40 @@ pub(crate) fn find<'a>(
             let name = Cow::Borrowed(did.as_str());
             Ok(Signer { name, key: Key::Known(key), until, authority_key_ids: Vec::new() })
         }
+        TrustedSigner::Roots(roots) => certified(roots, token, instead, algorithm, allowed, world),
     }
+}
+
+/// The key of the leaf of a token's `x5c`. The issuer is `iss` where the leaf may speak as that, and its subject where
+/// there is none.
+fn certified<'a>(
+    roots: &Roots,
+    token: &Token<'_>,
+    instead: Option<&str>,
+    algorithm: Algorithm,
+    allowed: &[Algorithm],
+    World { trust, now, .. }: World<'a>,
+) -> Result<Signer<'a>, Stop> {
+    let Some(x5c) = token.header.get("x5c") else {
+        return deny(Code::CertificateUntrusted, "it has no `x5c`");
+    };
+    let leaf = match roots.check(x5c, trust.provider(), now) {
+        Ok(leaf) => leaf,
+        Err(why) => return deny(Code::CertificateUntrusted, why),
+    };
+    let may_speak_as = |iss: &str| leaf.speaks_as(iss, trust.limits().url_policy);
+    let name = match token.claims.get("iss") {
+        Some(Value::String(iss)) if may_speak_as(iss) => iss.clone(),
+        None if instead.is_some_and(may_speak_as) => instead.unwrap_or_default().to_owned(),
+        Some(_) => return deny(Code::CertificateUntrusted, "the certificate may not speak as `iss`"),
+        None if leaf.subject.is_empty() => return deny(Code::CertificateUntrusted, "the certificate has no subject"),
+        None => leaf.subject,
+    };
+    if sole_algorithm(allowed, leaf.key.key_type()) != Some(algorithm) || !leaf.key.fits(algorithm) {
+        return deny(Code::KeyMismatch, "the key of the certificate is not for this `alg`");
+    }
+    let key = Key::Own(Box::new(leaf.key));
+    Ok(Signer { name: Cow::Owned(name), key, until: None, authority_key_ids: leaf.authority_key_ids })
 }
 
 /// The key by which a holder who is known by a DID proves to be the one.

@@ -126,8 +126,12 @@ pub(crate) fn check(
             judge(status)?;
             Ok(exp.map_or(until, |exp| exp.min(until)))
         }
+        // its signer's keys cannot be had, so neither can the status
+        Err(Stop::Denied(_, _, Some(left))) if compiled.policy.status_unavailable == StatusUnavailable::Accept => {
+            Ok(now.saturating_add(left.max(Duration::from_secs(1))))
+        }
         // a list that is not sound may be an old one, or one that was being replaced
-        Err(Stop::Denied(..)) if known.may_refetch(fetch.slot(), now) => Err(Stop::Need(fetch)),
+        Err(Stop::Denied(_, _, None)) if known.may_refetch(fetch.slot(), now) => Err(Stop::Need(fetch)),
         Err(stop) => Err(stop),
     }
 }
@@ -165,7 +169,9 @@ fn read(
         Err(Stop::Denied(..)) => return deny(Code::StatusInvalid, "the status list's `alg` is not on the list"),
         other => other?,
     };
-    let signer = match signer::find(trusted, token, algorithm, &policy.algorithms, world) {
+    // a list need not say by whom it is; one by the credential's issuer is by a certificate that may speak as it
+    let instead = own.then_some(issuer);
+    let signer = match signer::find(trusted, token, instead, algorithm, &policy.algorithms, world) {
         Err(Stop::Denied(code, why, left)) if left.is_none() => {
             return deny(Code::StatusInvalid, format!("the key of the status list: {code}: {why}"));
         }

@@ -39,7 +39,9 @@ fn a_presentation_that_comes_in_pieces_is_read_whole_and_works_once_in_the_proce
     let form = agency::form(&client_id, &nonce);
     let (one, rest) = form.as_bytes().split_at(100);
     let (two, three) = rest.split_at(900);
-    let outcome = host.ask(post("/.carded/present").body(&[one, two, three]));
+    let id = host.send(0, post("/.carded/present").body(&[one, two, three]));
+    host.advance(SECOND);
+    let outcome = host.outcome(id);
     let reply = outcome.replied();
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
     assert_eq!(reply.json()["token_type"], "DPoP");
@@ -135,7 +137,9 @@ fn threat_80_nothing_that_was_shown_is_logged() {
     let mut host = shop();
     let (client_id, nonce) = challenge(&mut host);
     let form = agency::form(&client_id, &nonce);
-    host.ask(post("/.carded/present").body(&[form.as_bytes()])).replied();
+    let id = host.send(0, post("/.carded/present").body(&[form.as_bytes()]));
+    host.advance(SECOND);
+    assert_eq!(host.outcome(id).replied().status, 200);
     host.ask(post("/.carded/present").body(&[b"vp_token=%7B%22over21%22:[%22secret~value%22]%7D&nonce=x"])).replied();
     for secret in [nonce.as_str(), "secret~value", "Ada", agency::card().split('.').next().expect("a header")] {
         host.assert_never_logged(secret);

@@ -214,7 +214,7 @@ test('an offer is taken by reference, by paste, and not without a click', async 
   await who.close();
 });
 
-test('threat 94: links that are not https are never followed', async () => {
+test('threat_94_links_that_are_not_https_are_never_followed', async () => {
   const who = await someone();
   const offer = (change) => `${world.wallet}/receive?credential_offer=${encodeURIComponent(JSON.stringify({
     credential_issuer: world.dmv.origin, credential_configuration_ids: ['id'],
@@ -267,7 +267,7 @@ test('the way back to another site is shown and asked, not followed', async () =
   await who.close();
 });
 
-test('threat 97: transaction data that is not understood is refused', async () => {
+test('threat_97_transaction_data_that_is_not_understood_is_refused', async () => {
   const who = await someone();
   await who.receive(world.dmv);
   await who.page.goto(await world.shop.ask('over21', { transaction_data: ['eyJ0eXBlIjoicGF5In0'] }));
@@ -302,7 +302,7 @@ test('tampered requests are refused before anything is shown', async () => {
   await who.close();
 });
 
-test('threat 95: refusing and having nothing look the same to the site, and take a click', async () => {
+test('threat_95_refusing_and_having_nothing_look_the_same_and_take_a_click', async () => {
   const who = await someone();
   const answers = [];
   for (const over21 of [undefined, false, true]) {
@@ -326,7 +326,7 @@ test('threat 95: refusing and having nothing look the same to the site, and take
   await who.close();
 });
 
-test('more than an age is pointed out; names are text and logos are never loaded (threat 101)', async () => {
+test('threat_101_names_are_text_logos_are_never_loaded_and_more_than_an_age_is_pointed_out', async () => {
   const who = await someone();
   await who.receive(world.dmv);
   await who.page.goto(await world.bar.ask('nosy', { client_metadata: { client_name: '<img src=x onerror=alert(1)>', vp_formats_supported: {} } }));
@@ -441,7 +441,7 @@ test('the keyboard is enough', async () => {
   await who.close();
 });
 
-test('the build for people reaches https alone', async () => {
+test('threat_94_the_build_for_people_reaches_https_alone', async () => {
   const page = await readFile(join(process.env.CARDED_WEB, 'wallet/index.html'), 'utf8');
   const policy = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(page)[1];
   for (const part of ["default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "connect-src 'self' https:", "img-src 'self' data:"]) {

@@ -373,7 +373,7 @@ function site(world, name) {
     return `${world.wallet}/present?${parameters}`;
   };
   world.sites.set(name, async (method, url, body) => {
-    if (method === 'GET' && url.pathname === '/done') return { body: `<!doctype html><title>${name}</title>Welcome back`, type: 'text/html' };
+    if (method === 'GET' && url.pathname === '/done') return { body: `<!doctype html><link rel="icon" href="data:,"><title>${name}</title>Welcome back`, type: 'text/html' };
     if (method !== 'POST' || url.pathname !== '/response') return undefined;
     const fields = Object.fromEntries(new URLSearchParams(body));
     self.responses.push(fields);

@@ -228,7 +228,7 @@ mod tests {
         ];
         let request = Request::from_pairs(pairs);
         let headers = ForwardConfig {
-            headers: [("x-user".to_owned(), super::super::config::Name(vec!["sub".to_owned()]))].into(),
+            headers: [("x-user".to_owned(), super::super::config::Name(vec!["sub".to_owned()]))].into_iter().collect(),
         };
         let forward = Forward::compile(
             &headers,

@@ -1,11 +1,10 @@
 //! Rules: which requests they are for, and what they ask for. The first that matches decides.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use carded_verifier::IssuerIndex;
 
-use super::config::{Allow, ConfigError, Field, HeaderMatch, MatchConfig, Otherwise, RuleConfig};
+use super::config::{Allow, ConfigError, Field, HeaderMatch, MatchConfig, Named, Otherwise, RuleConfig};
 use super::facts::Names;
 use super::pattern::PlainPattern;
 use super::place::{Place, PlaceKind};
@@ -25,7 +24,7 @@ pub(super) struct Rule {
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
     pub(super) authorize: bool,
-    actions: BTreeMap<String, String>,
+    actions: Named<String>,
 }
 
 /// What a rule asks for.

@@ -222,7 +222,7 @@ fn call(fetch: &Fetch, how: &Fetching) -> Result<u32, FetchFailure> {
         (":scheme", url.scheme()),
         (":authority", authority.as_str()),
         (":path", url.path_and_query()),
-        ("accept", "application/json"),
+        ("accept", fetch.kind().accept()),
         ("user-agent", "carded"),
     ];
     abi::http_call(cluster, headers, how.timeout).ok_or(FetchFailure::Unreachable)

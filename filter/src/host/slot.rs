@@ -2,8 +2,8 @@
 //!
 //! Every worker and the main thread have a VM of their own; without the lease each would fetch. Shared data never
 //! expires and is never removed, so a slot exists only for documents that the configuration names (not for tenants that
-//! a caller names), and its size is bounded by the documents'. Another plugin under the same `vm_id` could write here:
-//! the ready configurations give the filter a `vm_id` of its own.
+//! a caller names, nor for status lists and DIDs that credentials name), and its size is bounded by the documents'.
+//! Another plugin under the same `vm_id` could write here: the ready configurations give the filter a `vm_id` of its own.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(super) struct Slot {
 impl Slot {
     /// The slot of a document; nothing for those that are not shared.
     pub(super) fn of(fetch: &Fetch) -> Option<Self> {
-        (!fetch.unknown_tenant())
+        (fetch.is_configured() && !fetch.unknown_tenant())
             .then(|| Self { head: format!("carded/head/{}", fetch.id()), body: format!("carded/body/{}", fetch.id()) })
     }
 

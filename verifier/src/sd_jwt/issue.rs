@@ -2,6 +2,40 @@
 //! sign.
 //!
 //! Nothing draws randomness: the caller gives a source of it, which salts and decoys come from.
+//!
+//! ```
+//! use carded_verifier::dcql::{ConcretePathElement, PathElement};
+//! use carded_verifier::sd_jwt::{SdHash, issue::Issue, present::HeldSdJwt};
+//! use carded_verifier::sign::SigningKey;
+//! use carded_verifier::{Algorithm, Limits, Timestamp};
+//! use serde_json::{Value, json};
+//!
+//! let es256 = Algorithm::parse("ES256").unwrap();
+//! let issuer = SigningKey::generate(es256, "key-1", &[1; 32]).unwrap();
+//! let holder = SigningKey::generate(es256, "holder", &[2; 32]).unwrap();
+//! let Value::Object(header) = json!({"alg": "ES256", "typ": "dc+sd-jwt", "kid": "key-1"}) else { unreachable!() };
+//! let Value::Object(claims) = json!({
+//!     "iss": "https://dmv.example", "vct": "https://dmv.example/credentials/id", "cnf": {"jwk": holder.public_jwk()},
+//!     "given_name": "Ada", "age_equal_or_over": {"21": true},
+//! }) else { unreachable!() };
+//! let age = |name: &str| vec![PathElement::Name("age_equal_or_over".into()), PathElement::Name(name.into())];
+//! let disclosable = vec![vec![PathElement::Name("given_name".into())], age("21")];
+//!
+//! // the issuer; the bytes come from a good source of randomness, which this is not
+//! let mut random = |bytes: &mut [u8]| bytes.fill(7);
+//! let prepared = Issue { header, claims, disclosable, decoys: 0, hash: SdHash::SHA_256 }.prepare(&mut random).unwrap();
+//! let signature = issuer.signature(prepared.bytes()).unwrap();
+//! let issued = prepared.finish(&signature);
+//!
+//! // the holder, who shows "over 21" and no name
+//! let held = HeldSdJwt::parse(&issued, &Limits::default()).unwrap();
+//! let names = ["age_equal_or_over", "21"].map(|name| ConcretePathElement::Name(name.into()));
+//! let shown = held.disclose(&[names.to_vec()]);
+//! let prepared = shown.prepare_key_binding(es256, "redirect_uri:https://shop.example", "nonce", Timestamp::from_unix(0));
+//! let signature = holder.signature(prepared.bytes()).unwrap();
+//! let presentation = prepared.finish(&signature);
+//! assert_eq!(presentation.split('~').count(), 3);
+//! ```
 use super::SdHash;
 use crate::base64url;
 use crate::dcql::PathElement;

@@ -42,14 +42,14 @@ fn the_keys_are_in_the_metadata_or_where_it_says() {
     let metadata_fetch = shop.need_at(&presentation, 0);
     assert_eq!(metadata_fetch.kind(), DocumentKind::CredentialIssuer);
     assert_eq!(metadata_fetch.url().as_str(), "https://dmv.example/.well-known/jwt-vc-issuer");
-    assert_eq!(shop.trust.first_fetches(), [metadata_fetch.clone()]);
+    assert_eq!(shop.trust.first_fetches(), std::slice::from_ref(&metadata_fetch));
     shop.put(&metadata_fetch, json!({"issuer": DMV, "jwks_uri": "https://keys.dmv.example/k"}).to_string(), 0);
     let keys_fetch = shop.need_at(&presentation, 0);
     assert_eq!(
         (keys_fetch.kind(), keys_fetch.url().as_str()),
         (DocumentKind::CredentialKeys, "https://keys.dmv.example/k")
     );
-    assert_eq!(shop.known.due(&shop.trust, at(0)), [keys_fetch.clone()]);
+    assert_eq!(shop.known.due(&shop.trust, at(0)), std::slice::from_ref(&keys_fetch));
     shop.put(&keys_fetch, jwks(&[&dmv_key()]), 0);
     let credential = shop.ok(&presentation);
     assert_eq!((credential.issuer(), credential.keys_until()), (DMV, Some(at(600))));
@@ -231,7 +231,7 @@ fn threat_44_the_document_is_that_of_the_did_and_the_key_is_for_this_use() {
         (fetch.kind(), fetch.url().as_str()),
         (DocumentKind::DidDocument, "https://clerk.example/.well-known/did.json")
     );
-    assert_eq!(shop.trust.first_fetches(), [fetch.clone()]);
+    assert_eq!(shop.trust.first_fetches(), std::slice::from_ref(&fetch));
     shop.put(&fetch, clerk_document(CLERK, "assertionMethod", &clerk).to_string(), 0);
     assert_eq!(shop.ok(&presentation).issuer(), CLERK);
 

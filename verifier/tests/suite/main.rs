@@ -20,3 +20,5 @@ mod tenants;
 mod tokens;
 mod vector_files;
 mod vectors;
+#[cfg(not(target_arch = "wasm32"))] // certificates are made by C code
+mod x509;

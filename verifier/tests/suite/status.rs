@@ -274,6 +274,30 @@ fn threat_60_a_status_that_cannot_be_had_refuses_unless_the_policy_says_otherwis
 }
 
 #[test]
+fn threat_60_nor_one_whose_signer_cannot_be_looked_up() {
+    let presentation = present(&issue(ada()));
+    for (unavailable, code) in
+        [(StatusUnavailable::Refuse, Some(Code::KeysUnavailable)), (StatusUnavailable::Accept, None)]
+    {
+        let mut policy = policy();
+        policy.status_issuers = vec![trusted("https://state.example")];
+        policy.status_unavailable = unavailable;
+        let mut shop = Shop::empty(vec![policy]);
+        while let Outcome::Need(fetch) = shop.verify_at(&presentation, 0) {
+            match (fetch.kind(), fetch.url().authority()) {
+                (DocumentKind::StatusList, _) => shop.put(&fetch, status_list(&[]), 0),
+                (_, "state.example") => shop.known.fail(&fetch, FetchFailure::Timeout, at(0)),
+                _ => shop.put(&fetch, metadata(DMV, &[&dmv_key()]), 0),
+            }
+        }
+        match code {
+            Some(code) => assert_eq!(shop.code(&presentation), code),
+            None => assert_eq!(shop.ok(&presentation).status_until(), Some(at(30))),
+        }
+    }
+}
+
+#[test]
 fn a_list_that_is_not_sound_is_fetched_again_a_cooldown_later() {
     let (mut shop, fetch, presentation) = before_the_list();
     let long = |_: &mut Map<String, Value>, claims: &mut Map<String, Value>| {

@@ -49,9 +49,21 @@ pub(crate) fn rows(format: &Format, claims: &Map<String, Value>, labels: &[Label
     rows
 }
 
-/// People first look for who a card is about.
+/// People first look for who a card is about, and read an address from the street on.
 fn rank(name: &str) -> usize {
-    let order = ["given_name", "family_name", "name", "birthdate", "birth_date", "address"];
+    let order = [
+        "given_name",
+        "family_name",
+        "name",
+        "birthdate",
+        "birth_date",
+        "address",
+        "street_address",
+        "locality",
+        "region",
+        "postal_code",
+        "country",
+    ];
     let last = usize::from(name.starts_with("age_")) + order.len();
     order.iter().position(|known| *known == name).unwrap_or(last)
 }
@@ -65,7 +77,9 @@ pub(crate) fn whole(row: &Row) -> String {
 fn leaves(value: &Value, path: &mut Vec<Step>, found: &mut impl FnMut(&[Step], &Value)) {
     match value {
         Value::Object(object) if !object.is_empty() => {
-            for (name, value) in object {
+            let mut named: Vec<_> = object.iter().collect();
+            named.sort_by_key(|(name, _)| rank(name));
+            for (name, value) in named {
                 path.push(Step::Name(name.clone()));
                 leaves(value, path, found);
                 path.pop();

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_is_no_offer_is_refused_with_its_reason() {
         let mut cases = vec![("hello".to_owned(), "offer_malformed"), ("{".to_owned(), "offer_malformed")];
-        cases.push((format!("credential_offer={{}}&credential_offer={{}}"), "offer_malformed"));
+        cases.push(("credential_offer={}&credential_offer={}".to_owned(), "offer_malformed"));
         cases.push((
             "credential_offer=%7B%7D&credential_offer_uri=https%3A%2F%2Fa.example".to_owned(),
             "offer_malformed",

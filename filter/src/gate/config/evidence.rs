@@ -1,7 +1,11 @@
 //! The configuration of what people show: credentials (OpenID4VP 1.0 §6), the wallets that hold them, and the sessions
 //! that remember that they were shown.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::units::Span;
@@ -63,14 +67,33 @@ pub struct AgeConfig {
 }
 
 /// Whose word counts.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
+#[cfg_attr(feature = "schema", schemars(untagged))]
 pub enum TrustedIssuerConfig {
     /// An https issuer, whose keys come from its `/.well-known/jwt-vc-issuer`, or a DID.
     Named(String),
     /// A certificate under which issuers' certificates (`x5c`) stand.
     Root(RootConfig),
+}
+
+impl<'de> Deserialize<'de> for TrustedIssuerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Issuer;
+        impl<'de> Visitor<'de> for Issuer {
+            type Value = TrustedIssuerConfig;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an https issuer or a DID as a text, or an object with a certificate")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TrustedIssuerConfig, E> {
+                Ok(TrustedIssuerConfig::Named(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TrustedIssuerConfig, A::Error> {
+                RootConfig::deserialize(MapAccessDeserializer::new(map)).map(TrustedIssuerConfig::Root)
+            }
+        }
+        deserializer.deserialize_any(Issuer)
+    }
 }
 
 /// A certificate that issuers' certificates stand under.

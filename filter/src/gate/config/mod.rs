@@ -7,11 +7,11 @@
 mod error;
 mod evidence;
 mod name;
+mod named;
+mod protobuf;
 pub(super) mod tree;
 mod units;
 mod wire;
-
-use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +23,7 @@ pub use evidence::{
     TrustedIssuerConfig, UnavailableConfig, WalletConfig,
 };
 pub use name::Name;
+pub use named::Named;
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -39,10 +40,10 @@ pub struct Config {
     pub danger_allow_http_localhost: bool,
     /// Who may vouch for a caller with a JWT, by a name of ours (`[a-z0-9_-]+`).
     #[serde(default)]
-    pub issuers: BTreeMap<String, IssuerConfig>,
+    pub issuers: Named<IssuerConfig>,
     /// What a person may be asked to show, by a name of ours (`[a-z0-9_-]+`), which is also the DCQL id.
     #[serde(default)]
-    pub credentials: BTreeMap<String, CredentialConfig>,
+    pub credentials: Named<CredentialConfig>,
     /// How credentials are asked for.
     pub presentation: Option<PresentationConfig>,
     /// What is remembered of evidence that was shown.
@@ -153,7 +154,7 @@ pub struct KeysConfig {
     /// The address of the JWK Set (RFC 7517 §5).
     pub jwks_uri: Option<String>,
     /// The JWK Set itself.
-    pub jwks: Option<BTreeMap<String, Value>>,
+    pub jwks: Option<serde_json::Map<String, Value>>,
     /// A shared secret, for HS* only.
     pub secret: Option<SecretConfig>,
 }
@@ -232,7 +233,7 @@ pub struct RuleConfig {
     pub authorize: bool,
     /// Names of actions for the policies, by method. A method that is not here is its own name.
     #[serde(default)]
-    pub actions: BTreeMap<String, String>,
+    pub actions: Named<String>,
 }
 
 /// The requests that a rule is for. Everything that is given must match.
@@ -248,7 +249,7 @@ pub struct MatchConfig {
     pub hosts: Option<Vec<String>>,
     /// Headers, by name.
     #[serde(default)]
-    pub headers: BTreeMap<String, HeaderMatch>,
+    pub headers: Named<HeaderMatch>,
     /// `true`: only CORS preflights (`OPTIONS` with `origin` and `access-control-request-method`).
     #[serde(default)]
     pub preflight: bool,
@@ -330,7 +331,7 @@ pub enum Effect {
 pub struct ForwardConfig {
     /// Claims by the name of the header that carries them. The client's own copies are removed on every path.
     #[serde(default)]
-    pub headers: BTreeMap<String, Name>,
+    pub headers: Named<Name>,
 }
 
 /// Where documents are fetched from, and how long they serve.
@@ -339,7 +340,7 @@ pub struct ForwardConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct FetchConfig {
     /// The Envoy cluster of each authority (`host` or `host:port`): the only hosts that documents are ever fetched from.
-    pub clusters: BTreeMap<String, String>,
+    pub clusters: Named<String>,
     /// How long one fetch may take.
     pub timeout: Option<Span>,
     /// How long a document is fresh.

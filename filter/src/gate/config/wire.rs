@@ -2,11 +2,9 @@
 //! a `google.protobuf.Struct`, which arrives in its protobuf encoding.
 
 use carded_verifier::json;
-use prost::Message;
-use prost_types::value::Kind;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, protobuf};
 
 /// How deep a configuration may nest.
 const MAX_DEPTH: usize = 64;
@@ -26,37 +24,17 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
     let object = match as_json {
         Ok(object) => object,
         Err(error) if looks_like_json => return Err(fail(format!("the configuration is no valid JSON: {error}"))),
-        Err(_) => match prost_types::Struct::decode(bytes) {
-            Ok(message) => struct_to_map(message, MAX_DEPTH).ok_or_else(|| fail("it nests too deep".to_owned()))?,
-            Err(_) => {
-                return Err(fail("the configuration is neither a JSON object nor a google.protobuf.Struct".to_owned()));
-            }
-        },
+        Err(_) => protobuf::structure(bytes, MAX_DEPTH).ok_or_else(|| {
+            fail(
+                "the configuration is neither a JSON object nor a google.protobuf.Struct, or nests too deep".to_owned(),
+            )
+        })?,
     };
     Config::from_value(Value::Object(object))
 }
 
-fn struct_to_map(message: prost_types::Struct, depth: usize) -> Option<Map<String, Value>> {
-    let depth = depth.checked_sub(1)?;
-    message.fields.into_iter().map(|(key, value)| Some((key, to_value(value, depth)?))).collect()
-}
-
-fn to_value(value: prost_types::Value, depth: usize) -> Option<Value> {
-    Some(match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(bool)) => Value::Bool(bool),
-        Some(Kind::StringValue(text)) => Value::String(text),
-        Some(Kind::NumberValue(number)) => number_to_value(number),
-        Some(Kind::StructValue(message)) => Value::Object(struct_to_map(message, depth)?),
-        Some(Kind::ListValue(list)) => {
-            let depth = depth.checked_sub(1)?;
-            Value::Array(list.values.into_iter().map(|value| to_value(value, depth)).collect::<Option<_>>()?)
-        }
-    })
-}
-
 /// Struct knows doubles only; whole numbers become integers again, as JSON would have had them.
-fn number_to_value(number: f64) -> Value {
+pub(super) fn number_to_value(number: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     if number.fract() == 0.0 && number.abs() <= EXACT {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
@@ -68,6 +46,8 @@ fn number_to_value(number: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost::Message;
+    use prost_types::value::Kind;
     use serde_json::json;
 
     fn to_struct(value: &Value) -> prost_types::Value {

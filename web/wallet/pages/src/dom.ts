@@ -92,7 +92,7 @@ export function host(url: string): string {
 
 /** A day, in the person's own way of writing. */
 export function day(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleDateString(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
+  return new Date(seconds * 1000).toLocaleDateString(undefined, { day: 'numeric', month: 'short', year: 'numeric' });
 }
 
 export function moment(seconds: number): string {
