@@ -83,6 +83,7 @@ async fn up() -> Result<()> {
         .collect();
     fs::write(pid_file(), json!(processes).to_string())?;
     world.check().await?;
+    world.check_scene().await?;
     let text = show::text(&world);
     println!("{text}");
     fs::write(ready_file(), &text)?;

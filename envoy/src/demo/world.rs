@@ -242,6 +242,42 @@ impl World {
     }
 }
 
+/// What must answer before anybody is asked to open it: house, path, status.
+const HOUSES: [(&str, &str, u16); 8] = [
+    ("dmv", "/", 200),
+    ("dmv", "/.well-known/openid-credential-issuer", 200),
+    ("dmv", "/.well-known/jwt-vc-issuer", 200),
+    ("dmv", "/status/1", 200),
+    ("clerk", "/.well-known/did.json", 200),
+    ("wallet", "/", 200),
+    ("shop", "/", 200),
+    ("shop", "/wine/", 303),
+];
+
+impl World {
+    /// Tries the addresses of the scene as a browser would: everything is there, and the wine is behind the door.
+    ///
+    /// # Errors
+    /// When one answers otherwise.
+    pub async fn check_scene(&self) -> Result<()> {
+        for (house, path, status) in HOUSES {
+            let reply = Request::get(path)
+                .header("host", format!("{house}.localhost:{}", self.address.port()))
+                .header("accept", "text/html")
+                .send(self.address)
+                .await?;
+            ensure!(
+                reply.status == status,
+                "http://{house}.localhost:{}{path} should give {status} and gave {} {}",
+                self.address.port(),
+                reply.status,
+                reply.text()
+            );
+        }
+        Ok(())
+    }
+}
+
 /// The first free port from `port` on.
 async fn free_from(port: u16) -> Result<u16> {
     for port in port..port.saturating_add(50) {

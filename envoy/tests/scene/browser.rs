@@ -126,7 +126,7 @@ pub(crate) async fn respond(edge: SocketAddr, host: &str, form: &Value) -> Resul
         })
         .collect();
     Request::new("POST", "/.carded/response")
-        .header("host", host.to_owned())
+        .header("host", host)
         .header("origin", "http://wallet.localhost")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body.join("&"))

@@ -1,6 +1,6 @@
 //! `@openid4vc/openid4vci` as the wallet at the agency and at the clerk (OpenID4VCI 1.0), and what the copies of a batch share.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, ensure};
 use carded_verifier::base64url;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -13,11 +13,11 @@ use crate::common::in_each_envoy;
 
 in_each_envoy!(
     the_shop_opens_by_the_agencys_word_and_by_the_clerks,
-    threats_46_39_50_answers_for_another_request_open_nothing,
+    threat_46_answers_for_another_request_open_nothing,
     threat_49_an_answer_that_is_carried_to_another_browser_opens_nothing,
     a_second_envoy_finishes_what_the_first_began,
     threat_60_a_revoked_card_closes_the_shop_within_the_ttl,
-    threats_41_51_cards_that_do_not_prove_it_open_nothing,
+    threat_51_cards_that_do_not_prove_it_open_nothing,
     a_program_shows_a_credential_and_every_use_is_signed_by_the_holder,
 );
 
@@ -98,7 +98,7 @@ async fn the_shop_opens_by_the_agencys_word_and_by_the_clerks(version: &'static 
     Ok(())
 }
 
-async fn threats_46_39_50_answers_for_another_request_open_nothing(version: &'static str) -> Result<()> {
+async fn threat_46_answers_for_another_request_open_nothing(version: &'static str) -> Result<()> {
     let world = world(version).await?;
     let cards = held(&world, "dmv", "person=ada", 3).await?;
     for (what, changes, code) in [
@@ -239,7 +239,7 @@ async fn threat_60_a_revoked_card_closes_the_shop_within_the_ttl(version: &'stat
     refused(&page, "credential_revoked")
 }
 
-async fn threats_41_51_cards_that_do_not_prove_it_open_nothing(version: &'static str) -> Result<()> {
+async fn threat_51_cards_that_do_not_prove_it_open_nothing(version: &'static str) -> Result<()> {
     let world = world(version).await?;
     // under 21: the wallet finds nothing to show
     let young = held(&world, "dmv", "person=ben", 1).await?;

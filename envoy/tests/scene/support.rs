@@ -20,7 +20,7 @@ pub(crate) fn run(test: impl Future<Output = Result<()>>) {
 
 /// The houses alone, without Envoy: enough for issuance.
 pub(crate) struct Houses {
-    pub(crate) scene: Scene,
+    _scene: Scene,
     pub(crate) port: u16,
 }
 
@@ -40,7 +40,7 @@ impl Houses {
                 });
             }
         });
-        Ok(Self { scene, port })
+        Ok(Self { _scene: scene, port })
     }
 
     /// Where everything is.
@@ -68,7 +68,7 @@ pub(crate) fn to(edge: SocketAddr, house: &str, method: &str, path: &str) -> Req
 pub(crate) async fn apply(edge: SocketAddr, house: &str, form: &str) -> Result<Offer> {
     let reply = to(edge, house, "POST", "/apply")
         .header("content-type", "application/x-www-form-urlencoded")
-        .body(form.to_owned())
+        .body(form)
         .send(edge)
         .await?;
     ensure!(reply.status == 303, "{} {}", reply.status, reply.text());
@@ -115,5 +115,5 @@ pub(crate) fn parts(jws: &str) -> Result<[Value; 2]> {
 
 /// Sends any request to a house.
 pub(crate) async fn post(edge: SocketAddr, house: &str, path: &str, kind: &str, body: &str) -> Result<Reply> {
-    to(edge, house, "POST", path).header("content-type", kind).body(body.to_owned()).send(edge).await
+    to(edge, house, "POST", path).header("content-type", kind).body(body).send(edge).await
 }
