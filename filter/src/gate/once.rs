@@ -69,3 +69,33 @@ impl Once for InMemory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_47_a_full_store_refuses_rather_than_forgets() {
+        let mut once = InMemory::default();
+        let (now, later) = (Timestamp::from_unix(10), Timestamp::from_unix(20));
+        for number in 0..MAX_NOTES {
+            assert_eq!(spend(&mut once, "n", &number.to_be_bytes(), later, now), Ok(()));
+        }
+        assert_eq!(spend(&mut once, "n", b"one more", later, now), Err(NotSpent::Full));
+        assert_eq!(
+            spend(&mut once, "n", &0_usize.to_be_bytes(), later, now),
+            Err(NotSpent::Again),
+            "none is forgotten"
+        );
+        assert_eq!(spend(&mut once, "n", b"one more", later, later), Ok(()), "those that ended make room");
+    }
+
+    #[test]
+    fn what_is_used_as_one_thing_is_not_used_as_another() {
+        let mut once = InMemory::default();
+        let (now, later) = (Timestamp::from_unix(10), Timestamp::from_unix(20));
+        assert_eq!(spend(&mut once, "nonce", b"x", later, now), Ok(()));
+        assert_eq!(spend(&mut once, "dpop", b"x", later, now), Ok(()));
+        assert_eq!(spend(&mut once, "noncex", b"", later, now), Ok(()));
+    }
+}
