@@ -5,8 +5,9 @@ use carded_verifier::Timestamp;
 
 /// A store of what was used, shared by the workers of one process.
 pub trait Once {
-    /// Notes that something was used. `until`: when it could not be used any more anyway.
-    fn spend(&mut self, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent;
+    /// Notes that something of a kind was used. `until`: when it could not be used any more anyway. Each kind has room of
+    /// its own, so that one cannot take up that of another.
+    fn spend(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent;
 }
 
 /// Whether something was used for the first time.
@@ -30,7 +31,7 @@ pub(super) enum NotSpent {
 /// Uses something up, under the name of its kind.
 pub(super) fn spend(
     once: &mut dyn Once,
-    kind: &str,
+    kind: &'static str,
     id: &[u8],
     until: Timestamp,
     now: Timestamp,
@@ -40,7 +41,7 @@ pub(super) fn spend(
     hash.update(u64::try_from(kind.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(kind);
     hash.update(id);
-    match once.spend(&hash.finalize().into(), until, now) {
+    match once.spend(kind, &hash.finalize().into(), until, now) {
         Spent::First => Ok(()),
         Spent::Again => Err(NotSpent::Again),
         Spent::Full => Err(NotSpent::Full),
@@ -57,7 +58,7 @@ pub struct InMemory {
 const MAX_NOTES: usize = 10_000;
 
 impl Once for InMemory {
-    fn spend(&mut self, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
+    fn spend(&mut self, _: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
         self.used.retain(|_, until| *until > now);
         if self.used.contains_key(id) {
             Spent::Again
