@@ -14,9 +14,13 @@ pub(crate) const WASI: &str = "wasm32-wasip1";
 /// The target of the browser's verifier.
 pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
-/// What a decision of the policies costs in the module that operators run; fails where it is over its limit.
-pub(crate) fn bench_policies(workspace: &Workspace) -> Result<()> {
-    run(workspace.cargo().args(["run", "--quiet", "-p", "carded-wasm-host", "--example", "policy_cost"]))
+/// What policies and presentations cost in the module that operators run; fails where one is over its limit.
+pub(crate) fn bench_module(workspace: &Workspace) -> Result<()> {
+    for example in ["policy_cost", "presentation_cost"] {
+        run(workspace.cargo().args(["run", "--quiet", "-p", "carded-wasm-host", "--example", example]))?;
+        println!();
+    }
+    Ok(())
 }
 
 /// Installs the standard library of a target where it is missing. `rust-toolchain.toml` names the targets, but rustup brings
