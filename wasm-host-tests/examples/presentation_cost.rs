@@ -97,3 +97,8 @@ fn granted(host: &mut Host, id: StreamId, first: bool) -> Result<(), String> {
         other => Err(format!("it was not accepted: {other:?}")),
     }
 }
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

@@ -16,8 +16,12 @@ pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
 /// What policies and presentations cost in the module that operators run; fails where one is over its limit.
 pub(crate) fn bench_module(workspace: &Workspace) -> Result<()> {
-    for example in ["policy_cost", "presentation_cost"] {
-        run(workspace.cargo().args(["run", "--quiet", "-p", "carded-wasm-host", "--example", example]))?;
+    for (package, example) in [
+        ("carded-wasm-host", "policy_cost"),
+        ("carded-wasm-host", "presentation_cost"),
+        ("carded-envoy", "presentation_flood"),
+    ] {
+        run(workspace.cargo().args(["run", "--quiet", "-p", package, "--example", example]))?;
         println!();
     }
     Ok(())

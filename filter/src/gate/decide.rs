@@ -261,7 +261,6 @@ impl Gate {
         Ok(held)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     fn verdict(
         &self,
         token: &[u8],
