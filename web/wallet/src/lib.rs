@@ -137,7 +137,7 @@ impl Wallet {
         })
     }
 
-    /// Checks one copy; see [`Checkers::check`].
+    /// Checks one copy; see `Checkers::check`.
     pub fn check_copy(
         &mut self,
         issuer: &str,
