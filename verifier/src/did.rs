@@ -1,6 +1,6 @@
 //! Decentralized identifiers (DID Core 1.0): the identifier (section 3.1) and the table of methods.
 //!
-//! A method is one file and one line of [`METHODS`].
+//! A method is one file and one line of `METHODS`.
 mod document;
 mod jwk;
 mod key;
