@@ -25,6 +25,8 @@ pub(crate) fn tests(workspace: &Workspace, scene: &Background) -> Result<Command
         .current_dir(&folder)
         .args(["--test", "--test-reporter", "tap"])
         .env("CARDED_WEB", workspace.carded().join("web"))
+        .env("CARDED_PACKAGE", workspace.carded().join("npm"))
+        .env("CARDED_EXAMPLE_NODE", workspace.root.join("web/example-node"))
         .env("CARDED_SCENE", scene.said())
         .env("CARDED_SCREENSHOTS", workspace.root.join("target/screenshots"))
         .env("CARDED_BROWSER", browser);
