@@ -42,3 +42,19 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     println!("target/carded/npm/ (@carded/verifier, module {})", human_size(size));
     Ok(out)
 }
+
+/// Where else the package is tried: pinned versions from npm, `target/npm/runtimes/`. Without a lock file, because one that
+/// names the programs for every platform cannot be had from registries that mirror some of them.
+pub(crate) fn runtimes(workspace: &Workspace) -> Result<PathBuf> {
+    const PACKAGES: [&str; 2] = ["deno@2.9.6", "workerd@1.20261117.1"];
+    let folder = workspace.root.join("target/npm/runtimes");
+    let (stamp, wanted) = (folder.join("installed"), PACKAGES.join("\n"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder)?;
+    let quiet = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"];
+    run(Command::new("npm").arg("install").arg("--prefix").arg(&folder).args(quiet).args(PACKAGES))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(folder)
+}

@@ -78,7 +78,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
     if wanted("browser") {
         // the shop, the agency and two Envoys, for as long as the tests run
         let scene = browser::scene(workspace)?;
-        parts.push(part("Verifier, wallet and scene in a real browser", vec![browser::tests(workspace, &scene)?])?);
+        parts.push(part("Verifier, wallet, package and scene", vec![browser::tests(workspace, &scene)?])?);
     }
     summary(&parts)
 }

@@ -7,7 +7,7 @@ import { type Verifier, make } from './verifier.js';
 export type * from './configuration.js';
 export type * from './results.js';
 export { UsedNonces, randomNonce } from './nonces.js';
-export type { PresentationRequest, RequestOptions, VerifyOptions, WalletResponse, StatusOptions, CallOptions } from './verifier.js';
+export type { PresentationRequest, RequestOptions, VerifyOptions, WalletResponse, VpToken, StatusOptions, CallOptions } from './verifier.js';
 export type { Verifier };
 
 let loaded: Promise<unknown> | undefined;
