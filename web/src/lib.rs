@@ -19,6 +19,8 @@
 mod answer;
 mod credentials;
 mod presenting;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::collections::{BTreeSet, HashMap};
