@@ -151,6 +151,11 @@ impl Verifier {
         }
     }
 
+    /// Says that a `need` is left alone: nothing is known of its document, and asking again needs it anew.
+    pub fn forget(&mut self, id: &str) {
+        self.pending.remove(id);
+    }
+
     fn need(&mut self, fetch: Fetch) -> Value {
         let answer = json!({
             "outcome": "need",

@@ -247,6 +247,44 @@ test('package: documents come from named hosts alone, without redirects, within 
   }
 });
 
+test('package: another way to show the same, a JWT VC of an issuer known by did:web alone', async () => {
+  const { createVerifier, UsedNonces } = await load();
+  const clerk = `did:web:clerk.localhost%3A${server.address().port}`;
+  const type = ['VerifiableCredential', 'Over21Credential'];
+  const other = { query: { format: 'jwt_vc_json', meta: { type_values: [['Over21Credential']] } }, age: { at_least: 21 }, trusted_issuers: [clerk], status: 'if_present' };
+  const verifier = await createVerifier({ credentials: { over21: { ...credential(), alternatives: [other] } }, danger_allow_http_localhost: true });
+  const { nonce: asked, clientId, dcqlQuery } = verifier.request({ credentials: ['over21'], responseUri: 'https://shop.example/response' });
+  assert.deepEqual(dcqlQuery.credential_sets, [{ options: [['over21'], ['over21-2']] }]);
+
+  const { kty, crv, x, y } = await exportJWK(holder.publicKey);
+  const did = `did:jwk:${Buffer.from(JSON.stringify({ kty, crv, x, y })).toString('base64url')}`;
+  const statement = (age) =>
+    new SignJWT({ iss: clerk, sub: did, nbf: now() - 10, iat: now() - 10, exp: now() + 600, vc: { '@context': ['https://www.w3.org/2018/credentials/v1'], type, credentialSubject: { id: did, [`age_over_${age}`]: true } } })
+      .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: `${clerk}#one` }).sign(issuer.privateKey);
+  const show = async (age, aud = clientId) =>
+    new SignJWT({ iss: did, aud, nonce: asked, iat: now(), nbf: now(), exp: now() + 60, vp: { '@context': ['https://www.w3.org/2018/credentials/v1'], type: ['VerifiablePresentation'], holder: did, verifiableCredential: [await statement(age)] } })
+      .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: `${did}#0` }).sign(holder.privateKey);
+  const document = {
+    '@context': ['https://www.w3.org/ns/did/v1'], id: clerk, assertionMethod: [`${clerk}#one`],
+    verificationMethod: [{ id: `${clerk}#one`, type: 'JsonWebKey', controller: clerk, publicKeyJwk: jwk }],
+  };
+  const fetched = [];
+  const verify = async (vpToken) =>
+    verifier.verify({
+      credentials: ['over21'], vpToken, nonce: asked, clientId, spendNonce: new UsedNonces().spend,
+      fetch: async (url) => (fetched.push(new URL(url).pathname), Response.json(document)),
+    });
+  assert.equal((await verify({ 'over21-2': [await show(18)] })).code, 'query_not_met');
+  assert.equal((await verify({ 'over21-2': [await show(21, 'redirect_uri:https://evil.example/')] })).code, 'audience_mismatch');
+  const result = await verify({ 'over21-2': [await show(21)] });
+  assert.equal(result.ok, true, result.detail);
+  const { over21 } = result.presented;
+  assert.deepEqual([over21.id, over21.issuer, over21.satisfied, over21.holder.did, over21.status], ['over21-2', clerk, true, did, undefined]);
+  assert.deepEqual(fetched, ['/.well-known/did.json']);
+  // one query is answered by one presentation
+  assert.equal((await verify({ 'over21-2': [await show(21), await show(21)] })).code, 'response_malformed');
+});
+
 /** What a wallet does with a request: matches, presents, posts. */
 async function wallet(url, { held = good, change = (form) => form } = {}) {
   const never = () => assert.fail('not part of this flow');

@@ -223,6 +223,7 @@ class Loop<Name extends string> implements Verifier<Name> {
         return { ok: true, value: present(rest) as Verified };
       }
       if (fetches === MAX_FETCHES) {
+        this.#core.forget(answer.id);
         const hint = 'More documents would be needed than may be fetched for one call.';
         return { ok: false, code: 'too_many_documents', detail: 'too many documents are needed', hint, report: [] };
       }
