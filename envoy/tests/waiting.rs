@@ -110,11 +110,8 @@ async fn uploads_under_way(world: &World) -> Result<()> {
 
 async fn uploads_that_are_under_way_when_keys_come(version: &'static str) -> Result<()> {
     uploads_under_way(&held(version, Setup { concurrency: 1, ..Default::default() }).await?).await?;
-    // Envoys before 1.40 lose bytes in the other mode, which is why the ready configurations do not have it
-    if version != "1.36.3" {
-        uploads_under_way(&held(version, bodies_reach_the_filter()).await?).await?;
-    }
-    Ok(())
+    // In the other mode Envoy 1.36 loses the part after one that was held back, unless the root context lets it go.
+    uploads_under_way(&held(version, bodies_reach_the_filter()).await?).await
 }
 
 /// The mode in which a paused request's body still reaches the filter.

@@ -22,21 +22,19 @@ fn post(path: &str) -> Request {
     Request::new("POST", path).header("content-type", "application/x-www-form-urlencoded")
 }
 
-/// A challenge: the client id and the nonce.
-fn challenge(host: &mut Host) -> (String, String) {
+/// A challenge.
+fn challenge(host: &mut Host) -> Value {
     let outcome = host.ask(post("/.carded/challenge"));
     let reply = outcome.replied();
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
-    let body: Value = reply.json();
-    let text = |name: &str| body[name].as_str().expect("a text").to_owned();
-    (text("client_id"), text("nonce"))
+    reply.json()
 }
 
 #[test]
 fn a_presentation_that_comes_in_pieces_is_read_whole_and_works_once_in_the_process() {
     let mut host = shop();
-    let (client_id, nonce) = challenge(&mut host);
-    let form = agency::form(&client_id, &nonce);
+    let challenge = challenge(&mut host);
+    let form = agency::form_for(&challenge);
     let (one, rest) = form.as_bytes().split_at(100);
     let (two, three) = rest.split_at(900);
     let id = host.send(0, post("/.carded/present").body(&[one, two, three]));
@@ -135,13 +133,18 @@ fn threat_85_no_service_sees_or_sets_a_cookie_of_ours() {
 #[test]
 fn threat_80_nothing_that_was_shown_is_logged() {
     let mut host = shop();
-    let (client_id, nonce) = challenge(&mut host);
-    let form = agency::form(&client_id, &nonce);
+    let challenge = challenge(&mut host);
+    let form = agency::form_for(&challenge);
     let id = host.send(0, post("/.carded/present").body(&[form.as_bytes()]));
     host.advance(SECOND);
     assert_eq!(host.outcome(id).replied().status, 200);
     host.ask(post("/.carded/present").body(&[b"vp_token=%7B%22over21%22:[%22secret~value%22]%7D&nonce=x"])).replied();
-    for secret in [nonce.as_str(), "secret~value", "Ada", agency::card().split('.').next().expect("a header")] {
+    for secret in [
+        challenge["nonce"].as_str().expect("a nonce"),
+        "secret~value",
+        "Ada",
+        agency::card().split('.').next().expect("a header"),
+    ] {
         host.assert_never_logged(secret);
     }
 }

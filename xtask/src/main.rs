@@ -131,7 +131,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Bench => {
             modules::build_filter(&workspace)?;
-            modules::bench_policies(&workspace)
+            modules::bench_module(&workspace)
         }
         Command::Dist => dist::run_all(&workspace),
     }

@@ -14,9 +14,17 @@ pub(crate) const WASI: &str = "wasm32-wasip1";
 /// The target of the browser's verifier.
 pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 
-/// What a decision of the policies costs in the module that operators run; fails where it is over its limit.
-pub(crate) fn bench_policies(workspace: &Workspace) -> Result<()> {
-    run(workspace.cargo().args(["run", "--quiet", "-p", "carded-wasm-host", "--example", "policy_cost"]))
+/// What policies and presentations cost in the module that operators run; fails where one is over its limit.
+pub(crate) fn bench_module(workspace: &Workspace) -> Result<()> {
+    for (package, example) in [
+        ("carded-wasm-host", "policy_cost"),
+        ("carded-wasm-host", "presentation_cost"),
+        ("carded-envoy", "presentation_flood"),
+    ] {
+        run(workspace.cargo().args(["run", "--quiet", "-p", package, "--example", example]))?;
+        println!();
+    }
+    Ok(())
 }
 
 /// Installs the standard library of a target where it is missing. `rust-toolchain.toml` names the targets, but rustup brings

@@ -12,6 +12,10 @@ pub(super) const PREFIX: &str = "__Host-carded";
 pub(super) const SESSION: &str = "__Host-carded";
 /// What the cookie of a transaction begins with; its id follows.
 const TRANSACTION: &str = "__Host-carded-tx-";
+/// How many transactions a browser has open.
+const MOST_TRANSACTIONS: usize = 8;
+/// How many cookies one reply clears.
+const MOST_CLEARED: usize = 32;
 /// The longest id of a transaction.
 const LONGEST_ID: usize = 32;
 
@@ -19,6 +23,16 @@ const LONGEST_ID: usize = 32;
 pub(super) fn transaction(id: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (!id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(plain)).then(|| format!("{TRANSACTION}{id}"))
+}
+
+/// The names of the cookies of transactions that a browser has too many of, the oldest first as browsers send them
+/// (RFC 6265 §5.4): they would outgrow what proxies take (threat 70).
+pub(super) fn surplus_transactions(request: &Request) -> Vec<String> {
+    let names = request.values("cookie").flat_map(cookie_pairs).map(|(name, _)| name);
+    let ids = names.filter_map(|name| name.strip_prefix(TRANSACTION.as_bytes()));
+    let all: Vec<String> = ids.filter_map(|id| transaction(std::str::from_utf8(id).ok()?)).collect();
+    let surplus = all.len().saturating_sub(MOST_TRANSACTIONS.saturating_sub(1));
+    all.into_iter().take(surplus.min(MOST_CLEARED)).collect()
 }
 
 /// All values of a cookie.
@@ -76,6 +90,18 @@ mod tests {
         assert!(any(&request));
         let kept = super::super::place::cookies_where(&request, |name| !is_ours(name));
         assert_eq!(kept.as_deref(), Some(&b"a=1; b=2"[..]));
+    }
+
+    #[test]
+    fn threat_70_transactions_do_not_pile_up() {
+        let cookies: Vec<String> = (0..20).map(|number| format!("__Host-carded-tx-{number}=x")).collect();
+        let surplus = |count: usize| {
+            let header = cookies[..count].join("; ");
+            surplus_transactions(&Request::from_pairs([(&b"cookie"[..], header.as_bytes())]))
+        };
+        assert!(surplus(7).is_empty(), "one more makes eight");
+        assert_eq!(surplus(8), ["__Host-carded-tx-0"]);
+        assert_eq!(surplus(20).len(), 13);
     }
 
     #[test]

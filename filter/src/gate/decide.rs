@@ -154,6 +154,9 @@ impl Gate {
             let Some(endpoint) = *endpoint else {
                 return Err(Refusal::not_found("paths under /.carded/ are the proxy's own").into());
             };
+            if matches!(endpoint, Endpoint::Response | Endpoint::Present) && request.body().is_some() {
+                decision.verified = 1;
+            }
             return Err(match self.serve(endpoint, method, request, path.query(), &authority, known, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
@@ -261,7 +264,6 @@ impl Gate {
         Ok(held)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     fn verdict(
         &self,
         token: &[u8],

@@ -60,6 +60,7 @@ pub(super) fn open_to_others(endpoint: Option<Endpoint>, reply: &mut Reply) {
 
 impl Gate {
     /// Answers a request to an address of our own.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
     pub(super) fn serve(
         &self,
         endpoint: Endpoint,

@@ -5,8 +5,9 @@ use carded_verifier::Timestamp;
 
 /// A store of what was used, shared by the workers of one process.
 pub trait Once {
-    /// Notes that something was used. `until`: when it could not be used any more anyway.
-    fn spend(&mut self, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent;
+    /// Notes that something of a kind was used. `until`: when it could not be used any more anyway. Each kind has room of
+    /// its own, so that one cannot take up that of another.
+    fn spend(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent;
 }
 
 /// Whether something was used for the first time.
@@ -30,7 +31,7 @@ pub(super) enum NotSpent {
 /// Uses something up, under the name of its kind.
 pub(super) fn spend(
     once: &mut dyn Once,
-    kind: &str,
+    kind: &'static str,
     id: &[u8],
     until: Timestamp,
     now: Timestamp,
@@ -40,7 +41,7 @@ pub(super) fn spend(
     hash.update(u64::try_from(kind.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(kind);
     hash.update(id);
-    match once.spend(&hash.finalize().into(), until, now) {
+    match once.spend(kind, &hash.finalize().into(), until, now) {
         Spent::First => Ok(()),
         Spent::Again => Err(NotSpent::Again),
         Spent::Full => Err(NotSpent::Full),
@@ -57,7 +58,7 @@ pub struct InMemory {
 const MAX_NOTES: usize = 10_000;
 
 impl Once for InMemory {
-    fn spend(&mut self, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
+    fn spend(&mut self, _: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
         self.used.retain(|_, until| *until > now);
         if self.used.contains_key(id) {
             Spent::Again
@@ -67,5 +68,35 @@ impl Once for InMemory {
             self.used.insert(*id, until);
             Spent::First
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_47_a_full_store_refuses_rather_than_forgets() {
+        let mut once = InMemory::default();
+        let (now, later) = (Timestamp::from_unix(10), Timestamp::from_unix(20));
+        for number in 0..MAX_NOTES {
+            assert_eq!(spend(&mut once, "n", &number.to_be_bytes(), later, now), Ok(()));
+        }
+        assert_eq!(spend(&mut once, "n", b"one more", later, now), Err(NotSpent::Full));
+        assert_eq!(
+            spend(&mut once, "n", &0_usize.to_be_bytes(), later, now),
+            Err(NotSpent::Again),
+            "none is forgotten"
+        );
+        assert_eq!(spend(&mut once, "n", b"one more", later, later), Ok(()), "those that ended make room");
+    }
+
+    #[test]
+    fn what_is_used_as_one_thing_is_not_used_as_another() {
+        let mut once = InMemory::default();
+        let (now, later) = (Timestamp::from_unix(10), Timestamp::from_unix(20));
+        assert_eq!(spend(&mut once, "nonce", b"x", later, now), Ok(()));
+        assert_eq!(spend(&mut once, "dpop", b"x", later, now), Ok(()));
+        assert_eq!(spend(&mut once, "noncex", b"", later, now), Ok(()));
     }
 }

@@ -176,6 +176,8 @@ impl Gate {
             }
         };
         reply.headers.push(("set-cookie", set_cookie));
+        let surplus = cookie::surplus_transactions(request);
+        reply.headers.extend(surplus.iter().map(|name| ("set-cookie", cookie::clear(name))));
         Ok(reply)
     }
 

@@ -251,8 +251,15 @@ mod tests {
         assert_eq!(open(&ours, Binding { purpose: Purpose::Token, ..AT }), None);
         assert_eq!(open(&ours, Binding { origin: "https://a.example.evil", ..AT }), None);
         assert_eq!(open(&ours, Binding { to: b"", ..AT }), None);
-        // the border between two parts cannot be moved (threat 67)
-        assert_eq!(open(&ours, Binding { origin: "https://a.examplex", to: b"", ..AT }), None);
+    }
+
+    #[test]
+    fn threat_67_the_border_between_two_authenticated_parts_cannot_be_moved() {
+        let ours = sealer(&["A"], [1; 32]);
+        let sealed = ours.seal(AT, &"text", now(0), &mut counting()).unwrap();
+        let moved = Binding { origin: "https://a.examplex", to: b"", ..AT };
+        assert_eq!(ours.open::<String>(moved, sealed.as_bytes(), now(5), Duration::from_secs(60)), None);
+        assert_ne!(ours.authenticated(AT, 0), ours.authenticated(moved, 0));
     }
 
     #[test]

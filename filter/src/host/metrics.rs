@@ -12,6 +12,7 @@ use crate::gate::Gate;
 pub(super) struct Metrics {
     rules: Vec<(Option<u32>, Option<u32>)>,
     denied: HashMap<&'static str, Option<u32>>,
+    answered: Option<u32>,
     fetch_ok: Option<u32>,
     fetch_failed: Option<u32>,
     verify: Option<u32>,
@@ -30,6 +31,7 @@ impl Metrics {
         Self {
             rules: rules.collect(),
             denied: HashMap::new(),
+            answered: counter("carded.answered"),
             fetch_ok: counter("carded.fetch.ok"),
             fetch_failed: counter("carded.fetch.failed"),
             verify: abi::define_metric(MetricType::Histogram, "carded.verify_us"),
@@ -41,6 +43,11 @@ impl Metrics {
 
     pub(super) fn allowed(&self, rule: Option<usize>) {
         increment(self.rule(rule).and_then(|(allowed, _)| allowed));
+    }
+
+    /// An address of our own did what it is for.
+    pub(super) fn answered(&self) {
+        increment(self.answered);
     }
 
     /// The codes are a fixed set, so that what clients send cannot make metrics.

@@ -24,9 +24,9 @@ const ONLY_IF_ABSENT: u32 = u32::MAX;
 pub(super) struct SharedOnce;
 
 impl Once for SharedOnce {
-    fn spend(&mut self, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
+    fn spend(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
         let [first, ..] = id;
-        let key = format!("carded/once/{}", first % BUCKETS);
+        let key = format!("carded/once/{kind}/{}", first % BUCKETS);
         // the first byte chose the bucket; the half that is compared begins after it
         let Some(mark) = id.get(1..17) else { return Spent::Full };
         for _ in 0..TRIES {

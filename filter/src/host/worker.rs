@@ -257,10 +257,13 @@ impl Worker {
 
     fn refuse(&mut self, waiter: &Waiter, rule: Option<usize>, reply: Reply) {
         waiter.phase.set(Phase::Refused);
-        self.metrics.denied(rule, reply.code);
+        match reply.code {
+            "ok" => self.metrics.answered(),
+            code => self.metrics.denied(rule, code),
+        }
         self.mark(rule, Some(reply.code));
         if self.debug {
-            log(LogLevel::Debug, &format!("carded: refused with {} {}", reply.status, reply.code));
+            log(LogLevel::Debug, &format!("carded: answered with {} {}", reply.status, reply.code));
         }
         let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let details = format!("carded_{}", reply.code);

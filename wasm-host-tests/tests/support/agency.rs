@@ -75,7 +75,7 @@ pub(crate) fn card() -> String {
 }
 
 /// The form that a program posts to present the card.
-pub(crate) fn form(client_id: &str, nonce: &str) -> String {
+fn form(client_id: &str, nonce: &str) -> String {
     let held = HeldSdJwt::parse(&card(), &Limits::default()).expect("a card");
     let name = |text: &str| ConcretePathElement::Name(text.to_owned());
     let shown = held.disclose(&[vec![name("age_equal_or_over"), name("21")]]);
@@ -108,4 +108,10 @@ pub(crate) fn config() -> Value {
         "fetch": { "clusters": { "dmv.example": "dmv" } },
         "limits": { "waiting_time": "3s" },
     })
+}
+
+/// The form that answers a challenge.
+pub(crate) fn form_for(challenge: &Value) -> String {
+    let text = |name: &str| challenge[name].as_str().expect("a text").to_owned();
+    form(&text("client_id"), &text("nonce"))
 }

@@ -614,3 +614,60 @@ fn unsafe_configurations_are_refused() {
     );
     refused(|c| c["credentials"]["over21"]["verify"] = json!(false), "credentials.over21.verify: unknown field");
 }
+
+#[test]
+fn threat_76_a_damaged_or_ended_session_counts_as_none() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    let damaged = format!("{}x", &session[..session.len() - 1]);
+    for cookie in [&*damaged, "__Host-carded=", "__Host-carded=\u{e9}", &format!("__Host-carded={}", "A".repeat(9000))]
+    {
+        assert_eq!(shop.browse("/wine/red", cookie).status, 303, "{}", cookie.len());
+    }
+    assert_eq!(shop.browse("/wine/red", &format!("{damaged}; {session}")).status, 200, "the one that holds counts");
+}
+
+#[test]
+fn threat_64_the_way_back_stays_here() {
+    let mut shop = Shop::new(config());
+    for path in ["//evil.example/wine/x", "/\\evil.example", "/wine/%5c%5cevil", "https://evil.example/wine/x"] {
+        let answered = shop.browse(path, "");
+        assert_ne!(answered.status, 303, "{path}");
+    }
+    let (parameters, transaction) = shop.begin("/wine/red?to=//evil.example%0d%0a");
+    let presentation = show(&card(true), &parameters, NOW);
+    let answered = shop.respond(&[("vp_token", &vp_token(&presentation)), ("state", &parameters["state"])]);
+    let done = shop.browse(&redirect_uri(&answered), &transaction);
+    assert_eq!(done.header("location"), Some("/wine/red?to=//evil.example%0d%0a"));
+    assert_eq!(done.status, 303, "threat 65: the browser asks with GET");
+}
+
+#[test]
+fn threat_70_a_session_that_would_outgrow_a_cookie_is_refused() {
+    let mut configured = config();
+    configured["forward"]["headers"]["x-name"] = json!("over21.given_name");
+    let shop = Shop::new(configured);
+    let proof = |size: usize| super::super::proof::Proof {
+        name: "over21".to_owned(),
+        way: "over21".to_owned(),
+        issuer: DMV.to_owned(),
+        ends: NOW + 100,
+        claims: [("given_name".to_owned(), json!("x".repeat(size)))].into_iter().collect(),
+        status: None,
+    };
+    let sessions = shop.gate.sessions.as_ref().unwrap();
+    let cookie = |size: usize| {
+        let mut session = super::super::session::Session::default();
+        session.add(vec![proof(size)], Timestamp::from_unix(NOW));
+        sessions.cookie(&session, SHOP, Timestamp::from_unix(NOW), &mut |_| true)
+    };
+    assert!(cookie(1000).is_some_and(|cookie| cookie.len() <= 4096));
+    assert!(cookie(3500).is_none());
+}
+
+#[test]
+fn threat_68_each_session_is_sealed_anew() {
+    let mut shop = Shop::new(config());
+    let (one, two) = (enter(&mut shop), enter(&mut shop));
+    assert_ne!(one, two);
+}

@@ -1,0 +1,116 @@
+//! What others notice of a flood of presentations that do not hold: the same requests to the open shelf, through a real Envoy,
+//! without and with the flood, in turns. Run by `cargo xtask bench`, which asserts the limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use carded_envoy::client::{Connection, Request};
+use carded_envoy::demo::{Setup, World};
+use carded_envoy::target;
+use serde_json::json;
+
+/// How many turns, and how long each.
+const TURNS: usize = 6;
+const TURN: Duration = Duration::from_secs(4);
+/// How many connections flood at once, and how often each sends.
+const ATTACKERS: usize = 8;
+const PAUSE: Duration = Duration::from_millis(5);
+/// How often one of the others asks.
+const EVERY: Duration = Duration::from_millis(2);
+/// The goal: the slowest hundredth of the others, against the same without the flood.
+const LIMIT: f64 = 2.0;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let world = Arc::new(World::start(&target().join("bench/flood"), 18_080, &Setup::default()).await?);
+    let (mut calm, mut flooded, mut sent) = (Vec::new(), Vec::new(), 0);
+    others(&world, Duration::from_secs(1)).await?; // warms up
+    for _ in 0..TURNS {
+        calm.extend(others(&world, TURN).await?);
+        let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let attackers: Vec<_> = (0..ATTACKERS)
+            .map(|_| tokio::spawn(attack(Arc::clone(&world), Arc::clone(&stop), Arc::clone(&count))))
+            .collect();
+        let times = others(&world, TURN).await?;
+        stop.store(true, Ordering::Relaxed);
+        for attacker in attackers {
+            attacker.await??;
+        }
+        flooded.extend(times);
+        sent += count.load(Ordering::Relaxed);
+    }
+    let seconds = TURN.as_secs_f64() * TURNS as f64;
+    println!("| the others' requests to the open shelf | median, ms | slowest hundredth, ms |");
+    println!("|---|---|---|");
+    println!("| as usual | {:.2} | {:.2} |", at(&mut calm, 0.5), at(&mut calm, 0.99));
+    println!(
+        "| during {:.0} bad presentations a second | {:.2} | {:.2} |",
+        sent as f64 / seconds,
+        at(&mut flooded, 0.5),
+        at(&mut flooded, 0.99)
+    );
+    let ratio = at(&mut flooded, 0.99) / at(&mut calm, 0.99);
+    println!("\nthe slowest hundredth takes {ratio:.2} times as long during the flood");
+    ensure!(sent > 100, "there was no flood");
+    ensure!(ratio < LIMIT, "a flood makes the others' slowest hundredth {ratio:.2} times as slow");
+    Ok(())
+}
+
+/// The times of requests that have nothing to do with credentials, in milliseconds.
+async fn others(world: &World, time: Duration) -> Result<Vec<f64>> {
+    let request = Request::get("/").header("host", format!("shop.localhost:{}", world.address.port())).bytes();
+    let mut connection = Connection::open(world.address).await?;
+    let (mut times, start) = (Vec::new(), Instant::now());
+    while start.elapsed() < time {
+        let sent = Instant::now();
+        let reply = connection.exchange(&request).await?;
+        ensure!(reply.status == 200, "the open shelf says {}", reply.status);
+        times.push(sent.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(EVERY).await;
+    }
+    Ok(times)
+}
+
+/// Presentations with a state and a nonce that are good, and a signature that is not: the most expensive kind to refuse.
+async fn attack(world: Arc<World>, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Result<()> {
+    let port = world.address.port();
+    let host = format!("shop.localhost:{port}");
+    let ask = Request::get("/wine/").header("host", &host).header("accept", "text/html");
+    let location = ask.send(world.address).await?.header("location").context("nobody is sent to the wallet")?;
+    let query = location.split_once('?').context("a request has parameters")?.1;
+    let state =
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "state").context("a state")?.1.into_owned();
+    let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = encode(json!({ "alg": "ES256", "typ": "dc+sd-jwt" }));
+    let claims =
+        encode(json!({ "iss": format!("http://dmv.localhost:{port}"), "vct": "https://dmv.example/credentials/id" }));
+    let signature = URL_SAFE_NO_PAD.encode([0x41; 64]);
+    let vp_token =
+        json!({ "over21": [format!("{header}.{claims}.{signature}~{header}.{claims}.{signature}")] }).to_string();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("vp_token", vp_token.as_str()), ("state", state.as_str())])
+        .finish();
+    let post = Request::new("POST", "/.carded/response")
+        .header("host", &host)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(&body)
+        .bytes();
+    let mut connection = Connection::open(world.address).await?;
+    while !stop.load(Ordering::Relaxed) {
+        let reply = connection.exchange(&post).await?;
+        ensure!(matches!(reply.status, 200 | 503), "the endpoint says {} {}", reply.status, reply.text());
+        count.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+fn at(times: &mut [f64], part: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let place = (times.len() as f64 * part) as usize;
+    times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+}
