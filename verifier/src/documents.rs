@@ -57,7 +57,7 @@ impl fmt::Display for FetchFailure {
             Self::Status(status) => write!(f, "status {status}"),
             Self::TooLarge => f.write_str("too large"),
             Self::Malformed(why) => write!(f, "not the document: {why}"),
-            Self::HostNotConfigured => f.write_str("no cluster is configured for the host"),
+            Self::HostNotConfigured => f.write_str("the configuration does not name the host"),
             Self::NoRoom => f.write_str("no room for another document"),
         }
     }

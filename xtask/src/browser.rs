@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use carded_envoy::demo::Background;
 
+use crate::package;
 use crate::workspace::{Workspace, find_program, run, write_if_changed};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -25,6 +26,9 @@ pub(crate) fn tests(workspace: &Workspace, scene: &Background) -> Result<Command
         .current_dir(&folder)
         .args(["--test", "--test-reporter", "tap"])
         .env("CARDED_WEB", workspace.carded().join("web"))
+        .env("CARDED_PACKAGE", workspace.carded().join("npm"))
+        .env("CARDED_RUNTIMES", package::runtimes(workspace)?)
+        .env("CARDED_EXAMPLE_NODE", workspace.root.join("web/example-node"))
         .env("CARDED_SCENE", scene.said())
         .env("CARDED_SCREENSHOTS", workspace.root.join("target/screenshots"))
         .env("CARDED_BROWSER", browser);

@@ -10,6 +10,7 @@ mod generated;
 mod modules;
 mod npm;
 mod oci;
+mod package;
 mod pages;
 mod sbom;
 mod tally;
@@ -43,7 +44,7 @@ enum Command {
         stop: bool,
     },
     /// Build the filter into target/carded/carded.wasm, the browser verifier into target/carded/web/ and the wallet into
-    /// target/carded/web/wallet/
+    /// target/carded/web/wallet/, and the npm package into target/carded/npm/
     Build {
         /// Build only the module that the crash tests load (target/carded/carded-crash.wasm)
         #[arg(long)]
@@ -51,7 +52,7 @@ enum Command {
         /// Build only the filter
         #[arg(long, conflicts_with = "crash")]
         filter: bool,
-        /// Build only the browser verifier and the wallet
+        /// Build only the browser verifier, the wallet and the npm package
         #[arg(long, conflicts_with_all = ["crash", "filter"])]
         web: bool,
         /// Build only the demo's wallet, which also reaches http://*.localhost, into target/carded/web/wallet-demo/
@@ -105,11 +106,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Build { demo: true, .. } => pages::build_wallet(&workspace, pages::Build::Demo).map(drop),
         Command::Build { web: true, .. } => {
             modules::build_web(&workspace)?;
+            package::build(&workspace)?;
             pages::build_wallet(&workspace, pages::Build::Production).map(drop)
         }
         Command::Build { .. } => {
             modules::build_filter(&workspace)?;
             modules::build_web(&workspace)?;
+            package::build(&workspace)?;
             pages::build_wallet(&workspace, pages::Build::Production).map(drop)
         }
         Command::Test { fast, parts } => test::run(&workspace, fast, &parts),

@@ -12,8 +12,7 @@ pub(crate) fn install(workspace: &Workspace, folder: &str, name: &str) -> Result
     if find_program("npm").is_none() || find_program("node").is_none() {
         bail!("{folder} needs Node.js and npm: install them (Debian: apt-get install nodejs npm)");
     }
-    let (from, to) = (workspace.root.join(folder), workspace.root.join("target/npm").join(name));
-    copy(&from, &to)?;
+    let (from, to) = (workspace.root.join(folder), copied(workspace, folder, name)?);
     let lock = std::fs::read(from.join("package-lock.json")).with_context(|| format!("{folder}/package-lock.json"))?;
     let stamp = to.join("node_modules/.carded-lock");
     if std::fs::read(&stamp).is_ok_and(|installed| installed == lock) {
@@ -22,6 +21,13 @@ pub(crate) fn install(workspace: &Workspace, folder: &str, name: &str) -> Result
     let quiet = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"];
     run(Command::new("npm").current_dir(&to).args(quiet))?;
     std::fs::write(stamp, lock)?;
+    Ok(to)
+}
+
+/// Copies a folder to `target/npm/NAME/`.
+pub(crate) fn copied(workspace: &Workspace, folder: &str, name: &str) -> Result<PathBuf> {
+    let to = workspace.root.join("target/npm").join(name);
+    copy(&workspace.root.join(folder), &to)?;
     Ok(to)
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::tally::Tally;
 use crate::workspace::{Workspace, heading, show};
-use crate::{browser, modules, pages};
+use crate::{browser, modules, package, pages};
 
 const HOST: &str = "carded-wasm-host";
 const ENVOY: &str = "carded-envoy";
@@ -50,6 +50,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
     }
     if wanted("browser") {
         modules::build_web(workspace)?;
+        package::build(workspace)?;
         pages::build_wallet(workspace, pages::Build::Production)?;
         pages::build_wallet(workspace, pages::Build::Demo)?;
         pages::check_types(workspace)?;
@@ -77,7 +78,7 @@ pub(crate) fn run(workspace: &Workspace, fast: bool, names: &[String]) -> Result
     if wanted("browser") {
         // the shop, the agency and two Envoys, for as long as the tests run
         let scene = browser::scene(workspace)?;
-        parts.push(part("Verifier, wallet and scene in a real browser", vec![browser::tests(workspace, &scene)?])?);
+        parts.push(part("Verifier, wallet, package and scene", vec![browser::tests(workspace, &scene)?])?);
     }
     summary(&parts)
 }
