@@ -4,7 +4,7 @@
 //! JavaScript fetches. [`Verifier::verify`], [`Verifier::verify_presentations`] and [`Verifier::verify_status`] answer as
 //! JSON, with `outcome` one of
 //!
-//! - `verified`: what holds ([`answer`]), with `report`;
+//! - `verified`: what holds (`answer`), with `report`;
 //! - `denied`: `code`, `detail`, `hint` (what the code means), `report`, and `check`, `retry_after` where there are any;
 //! - `need`: `id`, `url`, `accept`, and `named`, whether the configuration names the host: fetch it, hand it in by
 //!   [`Verifier::insert`] or [`Verifier::fail`], and ask again from the start.
