@@ -203,7 +203,7 @@ test('package: what is wrong with a configuration or a call is said, with its pa
   assert.deepEqual(['a', 'a', 'b', 'c'].map((one) => used.spend(one, now() + 60)), [true, false, true, false], 'a full store refuses');
 });
 
-test('package: documents come from named hosts alone, without redirects, within bounds', async () => {
+test('threat_52_the_package_fetches_from_named_hosts_alone_and_follows_no_redirect', async () => {
   const { createVerifier, UsedNonces } = await load();
   const asked = [];
   const replies = {
@@ -327,7 +327,7 @@ function localFetch(input, { method = 'GET', headers = {}, body } = {}) {
   });
 }
 
-test('package: the example site opens to who shows a credential, and to nobody else', async (t) => {
+test('threat_49_the_example_site_opens_in_the_browser_that_asked_and_in_no_other', async (t) => {
   await copyFile(join(process.env.CARDED_EXAMPLE_NODE, 'shop.mjs'), join(folder, 'shop.mjs'));
   // Node asks the system's resolver, which may not know these names
   const hosts = "import dns from 'node:dns'; const { lookup } = dns; dns.lookup = (name, ...rest) => lookup(name.endsWith('.localhost') ? '127.0.0.1' : name, ...rest);";

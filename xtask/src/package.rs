@@ -4,13 +4,19 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::npm;
 use crate::workspace::{Workspace, human_size, run, write_if_changed};
 
+const MANIFEST: &str = "web/package/package.json";
+
 /// Builds the package; `build_web` has made the module and its bindings. Answers where it is.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(workspace.root.join(MANIFEST))?)
+        .with_context(|| format!("{MANIFEST} is no JSON"))?;
+    let version = env!("CARGO_PKG_VERSION");
+    ensure!(manifest["version"] == version, "{MANIFEST}: its version is not the workspace's, {version}");
     // the compiler is the one that the wallet's lock file pins
     let tools = npm::install(workspace, "web/wallet/pages", "wallet-pages")?;
     let made = npm::copied(workspace, "web/package", "verifier")?;
@@ -30,7 +36,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let copies = [
         (web.join("carded.js"), "carded.js"),
         (web.join("carded_bg.wasm"), "carded_bg.wasm"),
-        (workspace.root.join("web/package/package.json"), "package.json"),
+        (workspace.root.join(MANIFEST), "package.json"),
         (workspace.root.join("web/package/README.md"), "README.md"),
         (workspace.root.join("LICENSE"), "LICENSE"),
     ];
