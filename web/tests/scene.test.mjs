@@ -381,7 +381,7 @@ test('threat_94_a_shop_that_sends_the_wallet_to_javascript_is_not_followed', { s
 });
 
 test('nothing of what was withheld is anywhere at the shop', { skip }, async () => {
-  const withheld = ['Marlowe', 'Okonjo', 'Tindall', 'Quincewood', 'Juniper Crescent', 'Harrowgate', '95443', 'birthdate'];
+  const withheld = ['Marlowe', 'Okonjo', 'Tindall', 'Quincewood', 'Juniper Crescent', 'Harrowgate', 'AR-95443', 'birthdate'];
   for (const name of ['shop.jsonl', 'envoy.log', 'access.log', 'twin/envoy.log']) {
     const text = readFileSync(join(scene.directory, name), 'utf8');
     if (name === 'envoy.log') assert(text.includes('[debug]'), 'the log is not at debug');

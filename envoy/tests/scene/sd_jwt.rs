@@ -11,7 +11,7 @@ const AUDIENCE: &str = "redirect_uri:http://shop.localhost:8080/.carded/response
 const NONCE: &str = "a-nonce-of-the-shop";
 
 /// What a person of the demo would not want to be known.
-const WITHHELD: [&str; 6] = ["Marlowe", "\"Ada\"", "Quincewood", "Harrowgate", "95443", "birthdate"];
+const WITHHELD: [&str; 6] = ["Marlowe", "\"Ada\"", "Quincewood", "Harrowgate", "AR-95443", "birthdate"];
 
 /// The agency's public key.
 async fn issuer_key(houses: &Houses) -> Result<Value> {
@@ -42,7 +42,7 @@ fn ours_is_presented_and_verified_by_others() {
             let whole = verify(hand, whole).await?;
             let claims = &whole["payload"];
             ensure!(
-                claims["family_name"] == "Marlowe" && claims["address"]["postal_code"] == "95443",
+                claims["family_name"] == "Marlowe" && claims["address"]["postal_code"] == "AR-95443",
                 "{hand}: {whole:#}"
             );
             ensure!(claims["age_equal_or_over"] == json!({ "18": true, "21": true, "65": false }), "{hand}: {whole:#}");

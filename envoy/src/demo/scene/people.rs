@@ -31,7 +31,7 @@ pub(crate) const PEOPLE: [Person; 3] = [
         age: 36,
         street: "17 Quincewood Lane",
         locality: "Harrowgate Springs",
-        postal_code: "95443",
+        postal_code: "AR-95443",
     },
     Person {
         id: "ben",
@@ -40,7 +40,7 @@ pub(crate) const PEOPLE: [Person; 3] = [
         age: 19,
         street: "4 Saltmarsh Row",
         locality: "Pellworth",
-        postal_code: "95471",
+        postal_code: "AR-95471",
     },
     Person {
         id: "grace",
@@ -49,7 +49,7 @@ pub(crate) const PEOPLE: [Person; 3] = [
         age: 70,
         street: "230 Juniper Crescent",
         locality: "Harrowgate Springs",
-        postal_code: "95443",
+        postal_code: "AR-95443",
     },
 ];
 
