@@ -66,7 +66,8 @@ impl Host {
                     self.process.borrow_mut().odd("continue_stream after a local reply or the end");
                     return;
                 }
-                self.release(place);
+                // what was held back goes on, whether the headers did so before or not
+                self.let_on(place);
                 self.pump(place);
             }
             Action::ContinueResponse(_) => {
@@ -321,6 +322,7 @@ fn next_piece(stream: &mut Stream) -> Option<Piece> {
         stream.trailers = Some(trailers);
         return Some(Piece::Trailers { count });
     }
-    let at_service = stream.passed.as_ref().is_some_and(|passed| !passed.ended);
+    // the end waits behind a part that the filter holds back
+    let at_service = stream.passed.as_ref().is_some_and(|passed| !passed.ended) && stream.buffered.is_empty();
     (at_service && !stream.incoming.open).then_some(Piece::End)
 }
