@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use carded_verifier::dpop::{self, DpopRequest};
+use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::{Deserialize, Serialize};
 
@@ -111,10 +111,13 @@ impl Gate {
     ) -> Result<Brought, Halt> {
         let (Some(sessions), Some(origin)) = (&self.sessions, origin) else { return Ok(Brought::default()) };
         let mut brought = Brought::default();
+        let mut use_ = None;
         let proofs = match dpop_token(request)? {
             Some(token) => {
                 brought.by_token = true;
-                self.token_proofs(sessions, token, request, target, origin, once, now)?
+                let (proofs, dpop) = self.token_proofs(sessions, token, request, target, origin, now)?;
+                use_ = Some(dpop);
+                proofs
             }
             None => {
                 let session = sessions.read(request, origin, now);
@@ -129,6 +132,12 @@ impl Gate {
                 Err(Lapse::Need(fetch)) => return Err(Halt::Need(fetch)),
                 Err(Lapse::Refused(refusal)) => brought.lapsed = Some(refusal),
             }
+        }
+        // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
+        if let Some(dpop) = use_ {
+            super::once::spend(once, "dpop", dpop.identity(), dpop.until(), now).map_err(|_| {
+                Refusal::dpop_proof_invalid("this proof was used before: make a new one for each request")
+            })?;
         }
         if brought.by_cookie && !brought.shown.is_empty() && !is_from_our_pages(self, request, origin) {
             return Err(
@@ -158,7 +167,6 @@ impl Gate {
     }
 
     /// The proofs in a token for programs, each use of which proves the holder's key (RFC 9449 §4.3 and §7.1).
-    #[expect(clippy::too_many_arguments, reason = "the parts of one check")]
     fn token_proofs(
         &self,
         sessions: &Sessions,
@@ -166,9 +174,8 @@ impl Gate {
         request: &Request,
         target: &str,
         origin: &str,
-        once: &mut dyn Once,
         now: Timestamp,
-    ) -> Result<Vec<Proof>, Halt> {
+    ) -> Result<(Vec<Proof>, VerifiedDpop), Halt> {
         let binding = Binding { purpose: Purpose::Token, origin, to: b"" };
         let opened: Option<Token> = sessions.sealer.open(binding, token, now, sessions.token_lifetime);
         let Some(token_content) = opened.filter(|token| Timestamp::from_unix(token.ends) > now) else {
@@ -193,9 +200,7 @@ impl Gate {
             DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(&token_content.thumbprint) };
         let verified = dpop::verify(proof, &asked, self.trust.provider(), self.limits(), now)
             .map_err(|why| Refusal::dpop_proof_invalid(why.to_string()))?;
-        super::once::spend(once, "dpop", verified.identity(), verified.until(), now)
-            .map_err(|_| Refusal::dpop_proof_invalid("this proof was used before: make a new one for each request"))?;
-        Ok(token_content.proofs)
+        Ok((token_content.proofs, verified))
     }
 }
 
