@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cookie;
 use super::decide::Halt;
-use super::once::Once;
+use super::once::{NotSpent, Once};
 use super::proof::{Proof, Shown};
 use super::reply::Refusal;
 use super::request::Request;
@@ -135,8 +135,12 @@ impl Gate {
         }
         // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
         if let Some(dpop) = use_ {
-            super::once::spend(once, "dpop", dpop.identity(), dpop.until(), now).map_err(|_| {
-                Refusal::dpop_proof_invalid("this proof was used before: make a new one for each request")
+            super::once::spend(once, "dpop", dpop.identity(), dpop.until(), now).map_err(|why| match why {
+                NotSpent::Again => {
+                    Refusal::dpop_proof_invalid("this proof was used before: make a new one for each request")
+                }
+                NotSpent::Full => Refusal::too_many_presentations("too many proofs at once: try again")
+                    .retry_after(Duration::from_secs(5)),
             })?;
         }
         if brought.by_cookie && !brought.shown.is_empty() && !is_from_our_pages(self, request, origin) {
