@@ -39,6 +39,8 @@ pub(super) struct Worker {
     /// The queue that wakes the root context.
     queue: Option<u32>,
     root: u32,
+    /// Whether a request ever came: the VM of the proxy's main thread has none, and does not speak for the workers.
+    serves: bool,
     tick: Duration,
     last_refresh: Nanos,
     debug: bool,
@@ -58,6 +60,7 @@ impl Worker {
             metrics: Metrics::define(&gate),
             queue,
             root,
+            serves: false,
             tick: Duration::ZERO,
             last_refresh: Nanos(0),
             debug: abi::log_level_is_debug(),
@@ -76,6 +79,7 @@ impl Worker {
 
     /// A request arrives. Called in its stream's context. The phase afterwards says what the stream returns.
     pub(super) fn arrive(&mut self, context: u32, request: Request, phase: &Rc<Cell<Phase>>) {
+        self.serves = true;
         let now = Nanos::now();
         let waiter =
             Waiter { request, phase: Rc::clone(phase), deadline: now.after(self.gate.waiting().time), fetches: 0 };
@@ -141,7 +145,9 @@ impl Worker {
             for fetch in self.known.due(self.gate.trust(), now.timestamp()) {
                 self.fetches.want(fetch, None);
             }
-            self.metrics.memory();
+            if self.serves {
+                self.metrics.memory();
+            }
         }
         self.advance(now);
         for context in self.waiters.overdue(now, BATCH) {
