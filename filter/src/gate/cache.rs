@@ -104,7 +104,7 @@ impl<V> Cache<V> {
     /// What one value takes beside what it points to.
     pub(super) const fn overhead() -> usize {
         // a bucket of the map with its byte of control, the map being half full at the least after it grew
-        size_of::<Node<V>>() + 2 * (size_of::<(Key, u32)>() + 1)
+        size_of::<Node<V>>().saturating_add(size_of::<(Key, u32)>().saturating_add(1).saturating_mul(2))
     }
 
     /// The value of a key. Asking counts, also where there is none.
