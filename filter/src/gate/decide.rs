@@ -174,14 +174,14 @@ impl Gate {
         let origin = if rule.reads_credentials { self.origins.of(request, &authority) } else { None };
         let held = self.evidence(rule, request, &path, known, around, trace, decision)?;
         let brought = if rule.reads_credentials {
-            self.brought(request, path.as_str(), origin, known, around.once, around.now)?
+            self.brought(request, path.as_str(), origin, known, around)?
         } else {
             Brought::default()
         };
-        for shown in &brought.shown {
+        for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
-        let mut facts = Facts::of_shown(&brought.shown);
+        let mut facts = Facts::of_brought(&brought);
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")

@@ -13,12 +13,13 @@ use super::config::Name;
 use super::credential::Credential;
 use super::policy::Policies;
 use super::proof::Shown;
+use super::session::Brought;
 
 /// The evidence of one request that holds, by issuer.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
     verified: Vec<&'a Condensed>,
-    shown: &'a [Shown],
+    brought: Option<&'a Brought>,
 }
 
 /// Who can supply claims, by name.
@@ -30,18 +31,18 @@ pub(super) struct Names<'a> {
 
 impl<'a> Facts<'a> {
     /// What credentials that were shown prove, before any token.
-    pub(super) fn of_shown(shown: &'a [Shown]) -> Self {
-        Self { verified: Vec::new(), shown }
+    pub(super) fn of_brought(brought: &'a Brought) -> Self {
+        Self { verified: Vec::new(), brought: Some(brought) }
     }
 
     /// The proof of a credential, by its place in the configuration.
     pub(super) fn proof(&self, credential: usize) -> Option<&'a Shown> {
-        self.shown.iter().find(|shown| shown.credential == credential)
+        self.brought?.shown().find(|shown| shown.credential == credential)
     }
 
     /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
-        self.verified.is_empty() && self.shown.is_empty()
+        self.verified.is_empty() && self.brought.is_none_or(|brought| brought.holds == 0)
     }
 
     /// Adds what a token proved. Two tokens of one issuer must speak of the same subject; the first then counts.

@@ -17,7 +17,8 @@ use std::hash::Hasher as _;
 
 use super::cache::{Cache, Key};
 use super::place::Place;
-use super::seal::Random;
+use super::seal::{LONGEST, Random};
+use super::session::Opened;
 
 /// The bytes of memory that one verdict may take on average; large ones take the room of several.
 const BYTES_EACH: usize = 832;
@@ -41,12 +42,15 @@ struct Kept {
 #[derive(Debug)]
 enum Remembered {
     Token(Rc<Condensed>, Basis),
+    Sealed(Rc<Opened>),
 }
 
 /// What evidence is of, as the first byte of what is hashed.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Token = 1,
+    Session = 2,
+    ProgramsToken = 3,
 }
 
 impl Verdicts {
@@ -64,6 +68,12 @@ impl Verdicts {
     /// The key of a token.
     pub(super) fn key_of_token(&self, token: &[u8]) -> Option<Key> {
         self.key(Kind::Token, b"", token)
+    }
+
+    /// The key of a session, or of a token for programs, at one of our origins.
+    pub(super) fn key_of_sealed(&self, is_token: bool, origin: &str, sealed: &[u8]) -> Option<Key> {
+        let kind = if is_token { Kind::ProgramsToken } else { Kind::Session };
+        if sealed.len() <= LONGEST { self.key(kind, origin.as_bytes(), sealed) } else { None }
     }
 
     fn key(&self, kind: Kind, bound: &[u8], evidence: &[u8]) -> Option<Key> {
@@ -87,7 +97,7 @@ impl Verdicts {
         now: Timestamp,
     ) -> Option<Rc<Condensed>> {
         let cache = &mut self.kept.as_mut()?.cache;
-        let Remembered::Token(condensed, basis) = cache.get(key)?;
+        let Remembered::Token(condensed, basis) = cache.get(key)? else { return None };
         if !place.admits(condensed.issuer_index()) {
             return None;
         }
@@ -103,6 +113,22 @@ impl Verdicts {
         if let Some(kept) = &mut self.kept {
             let bytes = condensed.memory().saturating_add(COUNTS);
             kept.cache.put(key, Remembered::Token(Rc::clone(condensed), basis), bytes, condensed.ends(), now);
+        }
+    }
+
+    /// What was sealed under this key, open. Whether it holds now is for the caller to see.
+    pub(super) fn sealed(&mut self, key: &Key) -> Option<Rc<Opened>> {
+        match self.kept.as_mut()?.cache.get(key)? {
+            Remembered::Sealed(opened) => Some(Rc::clone(opened)),
+            Remembered::Token(..) => None,
+        }
+    }
+
+    /// Remembers what was sealed.
+    pub(super) fn put_sealed(&mut self, key: Key, opened: &Rc<Opened>, now: Timestamp) {
+        if let Some(kept) = &mut self.kept {
+            let bytes = opened.memory().saturating_add(COUNTS);
+            kept.cache.put(key, Remembered::Sealed(Rc::clone(opened)), bytes, opened.ends(), now);
         }
     }
 
