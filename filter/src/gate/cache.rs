@@ -314,3 +314,6 @@ impl Hasher for FirstWord {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;
