@@ -1,5 +1,6 @@
 //! What the verifier must withstand and what it must take: one module for each subject, in one binary.
 mod claims;
+mod condensed;
 mod credential_issuers;
 mod crypto;
 mod dcql;
