@@ -4,6 +4,7 @@
 mod configuration;
 mod decisions;
 mod presenting;
+mod remembered;
 
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ struct Asked<'a> {
     verdicts: Verdicts,
     once: InMemory,
     budget: Budget,
+    /// How many signatures the last decision checked.
+    verified: u32,
 }
 
 impl<'a> Asked<'a> {
@@ -97,6 +100,7 @@ impl<'a> Asked<'a> {
             verdicts: Verdicts::new(gate.cached_verdicts(), &mut secret),
             once: InMemory::default(),
             budget: Budget::default(),
+            verified: 0,
         }
     }
 
@@ -113,6 +117,7 @@ impl<'a> Asked<'a> {
             now: Timestamp::from_unix(now),
         };
         let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);
+        self.verified = decision.verified;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match decision.step {
             Step::Forward(changes) => Became::Forwarded {

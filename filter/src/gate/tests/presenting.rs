@@ -6,14 +6,14 @@ use carded_verifier::sd_jwt::issue::Issue;
 use carded_verifier::sd_jwt::present::HeldSdJwt;
 use carded_verifier::sign::{SigningKey, prepare};
 use carded_verifier::status_list::StatusListClaims;
-use carded_verifier::{Algorithm, Limits, base64url};
+use carded_verifier::{Algorithm, Fetch, Limits, base64url};
 use sha2::Digest;
 
 use super::*;
 
-const SHOP: &str = "https://shop.example.com";
-const DMV: &str = "https://dmv.example";
-const STATUS: &str = "https://dmv.example/status/1";
+pub(super) const SHOP: &str = "https://shop.example.com";
+pub(super) const DMV: &str = "https://dmv.example";
+pub(super) const STATUS: &str = "https://dmv.example/status/1";
 
 fn key(name: &str) -> SigningKey {
     let mut seed = [7; 32];
@@ -22,7 +22,7 @@ fn key(name: &str) -> SigningKey {
 }
 
 /// A configuration in which `/wine` needs an age, and `/both` a token too.
-fn config() -> Value {
+pub(super) fn config() -> Value {
     json!({
         "origins": [SHOP],
         "issuers": { "corp": issuer("corp") },
@@ -44,20 +44,23 @@ fn config() -> Value {
 }
 
 /// A shop, its browser's cookies, and what the network would answer.
-struct Shop {
-    gate: Gate,
-    known: Documents,
-    verdicts: Verdicts,
+pub(super) struct Shop {
+    pub(super) gate: Gate,
+    pub(super) known: Documents,
+    pub(super) verdicts: Verdicts,
     once: InMemory,
     budget: Budget,
     counter: u64,
-    now: i64,
-    revoked: bool,
+    pub(super) now: i64,
+    pub(super) revoked: bool,
+    /// How often a document was asked for.
+    pub(super) fetched: u32,
+    asked: Vec<Fetch>,
 }
 
-struct Answered {
-    status: u16,
-    code: &'static str,
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) code: &'static str,
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -76,7 +79,7 @@ impl Answered {
 }
 
 impl Shop {
-    fn new(config: Value) -> Self {
+    pub(super) fn new(config: Value) -> Self {
         let environment = |name: &str| match name {
             "KEY_session" => Some(base64url::encode([5; 32])),
             name => environment(name),
@@ -91,12 +94,25 @@ impl Shop {
             counter: 0,
             now: NOW,
             revoked: false,
+            fetched: 0,
+            asked: Vec::new(),
             gate,
         }
     }
 
-    fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answered {
-        let pseudo = [(":method", method), (":path", path), (":authority", "shop.example.com"), (":scheme", "https")];
+    pub(super) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answered {
+        self.ask_at("shop.example.com", method, path, headers, body)
+    }
+
+    pub(super) fn ask_at(
+        &mut self,
+        authority: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answered {
+        let pseudo = [(":method", method), (":path", path), (":authority", authority), (":scheme", "https")];
         let pairs = pseudo.iter().chain(headers).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let mut request = Request::from_pairs(pairs);
         for _ in 0..8 {
@@ -136,6 +152,8 @@ impl Shop {
                 }
                 Step::Need(fetch) => {
                     let reply = self.network(fetch.url().as_str());
+                    self.fetched += 1;
+                    self.asked.push(fetch.clone());
                     self.known.insert(&fetch, &reply, now).unwrap();
                 }
             }
@@ -143,7 +161,12 @@ impl Shop {
         panic!("too many documents are asked for");
     }
 
-    fn network(&self, url: &str) -> carded_verifier::Reply {
+    /// The fetch of the status list, which was asked for before.
+    pub(super) fn status_fetch(&self) -> Fetch {
+        self.asked.iter().find(|fetch| fetch.url().as_str() == STATUS).unwrap().clone()
+    }
+
+    pub(super) fn network(&self, url: &str) -> carded_verifier::Reply {
         let body = match url {
             "https://dmv.example/.well-known/jwt-vc-issuer" => {
                 json!({ "issuer": DMV, "jwks": { "keys": [key("dmv").public_jwk()] } }).to_string()
@@ -168,7 +191,7 @@ impl Shop {
         carded_verifier::Reply { status: 200, body: body.into_bytes(), max_age: None }
     }
 
-    fn browse(&mut self, path: &str, cookie: &str) -> Answered {
+    pub(super) fn browse(&mut self, path: &str, cookie: &str) -> Answered {
         self.ask("GET", path, &[("accept", "text/html,*/*;q=0.8"), ("cookie", cookie)], None)
     }
 
@@ -247,7 +270,7 @@ fn vp_token(presentation: &str) -> String {
 }
 
 /// A person goes through all of it; the cookies of the session at the end.
-fn enter(shop: &mut Shop) -> String {
+pub(super) fn enter(shop: &mut Shop) -> String {
     let (parameters, transaction) = shop.begin("/wine/red?year=1990");
     let presentation = show(&card(true), &parameters, shop.now);
     let answered = shop.respond(&[("vp_token", &vp_token(&presentation)), ("state", &parameters["state"])]);
