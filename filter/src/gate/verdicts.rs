@@ -21,7 +21,7 @@ use super::seal::{LONGEST, Random};
 use super::session::Opened;
 
 /// The bytes of memory that one verdict may take on average; large ones take the room of several.
-const BYTES_EACH: usize = 832;
+const BYTES_EACH: usize = 896;
 /// The bytes of memory that all may take at the least, so that a few large ones find room.
 const LEAST_BYTES: usize = 512 * 1024;
 
