@@ -13,6 +13,7 @@ mod policies;
 mod presenting;
 mod provider;
 mod public;
+mod remembered;
 mod support;
 mod tenants;
 mod tokens;

@@ -28,6 +28,11 @@ fn key(name: &str) -> SigningKey {
 
 /// What the agency's server says.
 pub(crate) fn answer(call: &Call) -> Answer {
+    answer_with(call, 0)
+}
+
+/// The same with this status of every card.
+pub(crate) fn answer_with(call: &Call, status: u8) -> Answer {
     match call.path().as_str() {
         "/.well-known/jwt-vc-issuer" => {
             Answer::json(&json!({ "issuer": ISSUER, "jwks": { "keys": [key("dmv").public_jwk()] } }))
@@ -40,7 +45,7 @@ pub(crate) fn answer(call: &Call) -> Answer {
                 lifetime: None,
                 ttl: None,
                 bits: 1,
-                statuses: &[0; 16],
+                statuses: &[status; 16],
             };
             let mut header = key("dmv").header();
             header.insert("typ".to_owned(), json!("statuslist+jwt"));
