@@ -292,7 +292,8 @@ impl Documents {
         let before = self.entries.get(fetch.slot()).and_then(|entry| Some((&entry.fetch, entry.document.as_ref()?)));
         let same = before.filter(|(of, before)| *of == fetch && before.digest == digest);
         let revision = same.map_or(self.revisions.wrapping_add(1), |(_, before)| before.revision);
-        let changed = before.is_some() && same.is_none();
+        // also after a failure: who did without it looks again
+        let changed = self.entries.contains_key(fetch.slot()) && same.is_none();
         let document = Stored {
             content,
             fetched: now,
@@ -396,8 +397,8 @@ impl Documents {
 
     /// Changes whenever any document is replaced by one that says something else, or forgotten, so that whoever remembers
     /// what was decided looks again whether its own documents still say the same
-    /// ([`Condensed::still_holds`](crate::Condensed::still_holds), [`crate::verify_status`]). A document that is only
-    /// new, or renewed unchanged, takes nothing back.
+    /// ([`Condensed::still_holds`](crate::Condensed::still_holds), [`crate::verify_status`]). A document of which
+    /// nothing was known, or that is renewed unchanged, takes nothing back.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version

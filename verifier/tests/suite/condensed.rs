@@ -212,3 +212,20 @@ fn a_document_that_is_forgotten_for_room_takes_its_verdicts_with_it() {
     put(&mut world, &again, &keys, 3);
     assert!(!holds(&world, &mut of_a, 3));
 }
+
+#[test]
+fn a_document_that_comes_after_a_failure_is_looked_at() {
+    let host = "a.example.com";
+    let mut world = World::of(vec![remote("a", host, jwks_uri(host))]);
+    let fetch = first(&world, 0);
+    let keys = jwks(&[&key("EdDSA")]);
+    let mut version = world.known.version();
+    for (offset, fails, changes) in [(0, true, false), (31, false, true), (32, false, false), (33, true, false)] {
+        match fails {
+            true => world.known.fail(&fetch, carded_verifier::FetchFailure::Timeout, at(offset)),
+            false => put(&mut world, &fetch, &keys, offset),
+        }
+        assert_eq!(world.known.version() != version, changes, "at {offset}");
+        version = world.known.version();
+    }
+}
