@@ -12,6 +12,7 @@ use crate::documents::Documents;
 use crate::holder::Holder;
 use crate::jwt_vc;
 use crate::outcome::{Check, Code, Outcome, Report};
+use crate::sd_jwt;
 use crate::sd_jwt_vc;
 use crate::signer::World;
 use crate::status_list::{self, StatusReference};
@@ -237,9 +238,11 @@ fn run(
     let context = Context { compiled, world, manner };
     let (established, satisfied, holder) = match compiled.policy.query.format {
         Format::DcSdJwt => {
-            let (established, shown) = sd_jwt_vc::establish(&context, bytes, steps)?;
+            let (mut established, shown) = sd_jwt_vc::establish(&context, bytes, steps)?;
             steps.next(Check::Claims);
             let satisfied = check_query(&context, &established)?;
+            // a query counts in the credential; everyone else in what is shown of it
+            sd_jwt::drop_withheld(established.claims.values_mut());
             steps.next(Check::Binding);
             let holder = sd_jwt_vc::bind(&context, &established, &shown)?;
             (established, satisfied, holder)

@@ -5,7 +5,7 @@ use crate::holder::Holder;
 use crate::jwt::{self, Token, bare_type};
 use crate::outcome::{Check, Code};
 use crate::presentation::{Context, Established, Manner};
-use crate::sd_jwt::{self, SdHash, key_binding};
+use crate::sd_jwt::{self, SdHash, View, key_binding};
 use crate::signer;
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
@@ -47,7 +47,7 @@ pub(crate) fn establish<'a>(
     steps.next(Check::Type);
     check_type(policy, &token)?;
     steps.next(Check::Disclosures);
-    let processed = sd_jwt::process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, false)?;
+    let processed = sd_jwt::process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, View::Verifier)?;
     steps.next(Check::Time);
     let claims = processed.claims;
     let expires = check_times(policy, &claims, world.now)?;

@@ -20,5 +20,6 @@ mod tenants;
 mod tokens;
 mod vector_files;
 mod vectors;
+mod withheld_elements;
 #[cfg(not(target_arch = "wasm32"))] // certificates are made by C code
 mod x509;

@@ -101,6 +101,30 @@ fn over_21_and_nothing_else() {
 }
 
 #[test]
+fn one_of_several_is_shown_without_its_neighbours() {
+    let disclosure = |value: &Value| base64url::encode(json!(["salt", value]).to_string());
+    let digest = |value: &Value| json!({"...": base64url::encode(Sha256::digest(disclosure(value)))});
+    let texts = [json!("GB"), json!("IT"), json!("FR")];
+    let degrees = [json!({"title": "BA"}), json!({"grade": "A"})];
+    let payload = json!({
+        "iss": "https://dmv.example", "vct": "id",
+        "nationalities": texts.iter().map(digest).collect::<Value>(),
+        "degrees": degrees.iter().map(digest).collect::<Value>(),
+    });
+    let disclosures: String = texts.iter().chain(&degrees).map(|value| disclosure(value) + "~").collect();
+    let header = base64url::encode(r#"{"alg":"ES256","typ":"dc+sd-jwt"}"#);
+    let credential = format!("{header}.{}.c2ln~{disclosures}", base64url::encode(payload.to_string()));
+    let card = Card { credential, ..id_card(true) };
+    let mut query = over_21();
+    query["claims"] = json!([{"path": ["nationalities", 1]}, {"path": ["degrees", 1]}]);
+    let plan = plan(&request(&json!({"credentials": [query]})), &[card], 0).unwrap();
+    let show = &plan.groups[0].ways[0].shows[0];
+    let shown: Vec<_> = show.shown.iter().map(|row| (row.label.as_str(), row.value.as_str())).collect();
+    assert_eq!(shown, [("Degrees, grade", "A"), ("Nationalities", "IT")]);
+    assert_eq!(show.hidden, ["Degrees, title", "Nationalities (the rest)"]);
+}
+
+#[test]
 fn threat_95_nothing_fits_is_told_to_the_person() {
     let query = json!({"credentials": [over_21()]});
     let plan_for = |cards: &[Card]| plan(&request(&query), cards, 0).unwrap();
