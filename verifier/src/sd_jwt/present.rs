@@ -10,6 +10,7 @@ use crate::outcome::Code;
 use crate::sd_jwt_vc::NEVER_WITHHELD;
 use crate::sign::{Prepared, prepare};
 use crate::time::Timestamp;
+use crate::x509;
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub struct HeldSdJwt {
     disclosures: Vec<Held>,
     claims: Map<String, Value>,
     hash: SdHash,
+    authority_key_ids: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,17 +73,23 @@ impl HeldSdJwt {
             return Err((Code::PresentationMalformed, "it has a key-binding JWT".to_owned()).into());
         }
         let token = jwt::parse(parts.jwt, limits)?;
+        let authority_key_ids = x509::authority_key_ids(&token.header);
         let processed = process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, View::Holder)?;
         let mut texts = text.split('~');
         let jwt = texts.next().unwrap_or_default().to_owned();
         let disclosures =
             texts.zip(processed.places).map(|(text, place)| Held { text: text.to_owned(), place }).collect();
-        Ok(Self { jwt, disclosures, claims: processed.claims, hash: processed.hash })
+        Ok(Self { jwt, disclosures, claims: processed.claims, hash: processed.hash, authority_key_ids })
     }
 
     /// All claims, with everything put in.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// The authority key identifiers of the certificates in it, for [`crate::dcql::Candidate`].
+    pub fn authority_key_ids(&self) -> &[Vec<u8>] {
+        &self.authority_key_ids
     }
 
     /// Its type.

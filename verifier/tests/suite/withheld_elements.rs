@@ -1,7 +1,6 @@
 //! Elements of arrays that are shown without their neighbours (RFC 9901 section 4.2.4.2), asked for by an index that counts in
 //! the whole credential (OpenID4VP 1.0 sections 6.4.1 and 7.1).
 use crate::shop::*;
-use crate::support::*;
 use carded_verifier::Code;
 use carded_verifier::dcql::{Candidate, ClaimsQuery, CredentialQuery, Format, Match, PathElement};
 use carded_verifier::sd_jwt::SdHash;

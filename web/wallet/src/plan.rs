@@ -69,6 +69,16 @@ impl Held {
         }
     }
 
+    /// As queries are held against it; `types` is `vct` alone, or the VC types.
+    pub(crate) fn candidate<'a>(&'a self, types: &'a [String]) -> Candidate<'a> {
+        let (format, authority_key_ids) = match self {
+            Self::SdJwt(held) => (Format::DcSdJwt, held.authority_key_ids()),
+            Self::JwtVc(held) => (Format::JwtVcJson, held.authority_key_ids()),
+        };
+        // whatever this wallet holds is bound to a key of it
+        Candidate { format, types, claims: self.claims(), holder_binding: true, authority_key_ids }
+    }
+
     /// What a site sees of it when it is shown for a query.
     ///
     /// # Errors
@@ -209,16 +219,7 @@ pub(crate) fn plan(request: &AuthorizationRequest, cards: &[Card], now: i64) -> 
         .iter()
         .filter_map(|card| Held::parse(&card.format, &card.credential).ok().map(|held| (card, held)))
         .collect();
-    let candidates: Vec<Candidate<'_>> = held
-        .iter()
-        .map(|(card, held)| Candidate {
-            format: Format::parse(&card.format),
-            types: &card.types,
-            claims: held.claims(),
-            holder_binding: true,
-            authority_key_ids: &[],
-        })
-        .collect();
+    let candidates: Vec<Candidate<'_>> = held.iter().map(|(card, held)| held.candidate(&card.types)).collect();
     let query = &request.dcql_query;
     let selection = query.select(&candidates);
     let planner = Planner { held: &held, selection: &selection, origin: &origin, now };
