@@ -82,7 +82,11 @@ enum Command {
         file: PathBuf,
     },
     /// Measure, and fail where a limit is passed: what a decision of the policies costs inside the .wasm
-    Bench,
+    Bench {
+        /// Only the wallet in a real browser: how long a person waits for the consent page and for a presentation
+        #[arg(long)]
+        browser: bool,
+    },
     /// What operators take, in target/dist/: the module with its hash, an OCI image, a bill of materials, the carded binary
     Dist,
 }
@@ -129,7 +133,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(carded_cli::lint_file(&file, &mut std::io::stdout())?, "the configuration has errors");
             Ok(())
         }
-        Command::Bench => {
+        Command::Bench { browser: true } => {
+            pages::build_wallet(&workspace, pages::Build::Demo)?;
+            browser::bench(&workspace)
+        }
+        Command::Bench { .. } => {
             modules::build_filter(&workspace)?;
             modules::bench_module(&workspace)
         }
