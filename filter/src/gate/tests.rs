@@ -4,6 +4,9 @@
 mod configuration;
 mod decisions;
 mod presenting;
+mod programs;
+mod sessions;
+mod shop;
 
 use std::sync::Arc;
 

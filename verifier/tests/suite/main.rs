@@ -1,5 +1,6 @@
 //! What the verifier must withstand and what it must take: one module for each subject, in one binary.
 mod claims;
+mod clerk;
 mod credential_issuers;
 mod crypto;
 mod dcql;
@@ -8,6 +9,7 @@ mod documents;
 mod fuzz;
 mod issuers;
 mod jwt_vc;
+mod jwt_vp;
 mod key_binding;
 mod keys;
 mod openid4vp;
