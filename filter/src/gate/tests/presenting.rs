@@ -186,6 +186,27 @@ fn unsafe_configurations_are_refused() {
     refused(|c| c["credentials"]["over21"]["algorithms"] = json!(["HS256"]), "algorithms[0]");
     refused(|c| c["credentials"]["over21"]["query"]["meta"] = json!({}), "credentials.over21.query");
     refused(|c| c["credentials"]["over21"]["query"]["format"] = json!("mso_mdoc"), "credentials.over21.query");
+    refused(
+        |c| c["credentials"]["over21"]["query"]["claim"] = json!([]),
+        "credentials.over21.query: `claim` is not known",
+    );
+    refused(
+        |c| c["credentials"]["over21"]["query"]["claims"] = json!([]),
+        "credentials.over21.query.claims: with `age`",
+    );
+    refused(
+        |c| c["credentials"]["over21"]["query"]["id"] = json!("x"),
+        "credentials.over21.query.id: the credential's",
+    );
+    refused(|c| c["credentials"]["over21"]["age"]["at_least"] = json!(0), "credentials.over21.age: ");
+    refused(
+        |c| c["credentials"]["over21"]["age"]["higher"] = json!([30, 31, 32, 33, 34, 35, 36, 37, 38]),
+        "age.higher: 8",
+    );
+    refused(
+        |c| c["credentials"]["over21"]["trusted_issuers"] = json!([{ "certificate": "-----BEGIN" }]),
+        "trusted_issuers[0]",
+    );
     refused(|c| c["credentials"]["corp"] = c["credentials"]["over21"].clone(), "an issuer has this name too");
     refused(|c| c["rules"][1]["require"]["credential"] = json!("over18"), "rules[1].require.credential");
     refused(|c| c["rules"][0]["otherwise"] = json!("present"), "rules[0].otherwise");
