@@ -94,6 +94,9 @@ enum Command {
         /// Write the same for machines
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Only the wallet in a real browser: how long a person waits for the consent page and for a presentation
+        #[arg(long, conflicts_with_all = ["quick", "long", "json"])]
+        browser: bool,
     },
     /// What operators take, in target/dist/: the module with its hash, an OCI image, a bill of materials, the carded binary
     Dist,
@@ -141,7 +144,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(carded_cli::lint_file(&file, &mut std::io::stdout())?, "the configuration has errors");
             Ok(())
         }
-        Command::Bench { quick, long, json } => bench::run_all(&workspace, quick, long, json.as_deref()),
+        Command::Bench { browser: true, .. } => {
+            pages::build_wallet(&workspace, pages::Build::Demo)?;
+            browser::bench(&workspace)
+        }
+        Command::Bench { quick, long, json, .. } => bench::run_all(&workspace, quick, long, json.as_deref()),
         Command::Dist => dist::run_all(&workspace),
     }
 }

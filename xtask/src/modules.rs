@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::npm;
-use crate::workspace::{Workspace, human_size, run, write_if_changed};
+use crate::workspace::{Workspace, human_size, module_size, run, write_if_changed};
 
 /// The target of the filter.
 pub(crate) const WASI: &str = "wasm32-wasip1";
@@ -126,7 +126,8 @@ pub(crate) fn build_crash(workspace: &Workspace) -> Result<()> {
     publish(workspace, &target.join("wasm32-wasip1/release/carded_filter.wasm"), "carded-crash.wasm")
 }
 
-/// Builds the browser's verifier and its page into `target/carded/web/`.
+/// Builds the browser's verifier and its page into `target/carded/web/`. Modules for browsers travel compressed, and
+/// `wasm-opt` makes that larger (the wallet's by 4 %, where the module itself shrinks by 9 %): they stay as they are.
 pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, BROWSER)?;
     // wasm-bindgen reads which features the module uses from a section that a full strip would take away
@@ -151,8 +152,7 @@ pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
         let name = page.file_name().context("a page has a name")?;
         write_if_changed(&out.join(name), &std::fs::read(&page)?)?;
     }
-    let size = std::fs::metadata(out.join("carded_bg.wasm"))?.len() as usize;
-    println!("target/carded/web/ (module {})", human_size(size));
+    println!("target/carded/web/ ({})", module_size(&out.join("carded_bg.wasm"))?);
     Ok(())
 }
 

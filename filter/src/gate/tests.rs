@@ -4,7 +4,10 @@
 mod configuration;
 mod decisions;
 mod presenting;
+mod programs;
 mod remembered;
+mod sessions;
+mod shop;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What is remembered of evidence: it decides as the evidence itself would, and for no longer.
 
-use super::presenting::{self, Shop, enter};
+use super::shop::{self, Shop, enter};
 use super::*;
 use Became::*;
 
@@ -149,7 +149,7 @@ fn threat_82_verdicts_are_bounded_in_number_and_in_bytes() {
 
 #[test]
 fn a_session_is_remembered_and_ends_with_its_age() {
-    let mut config = presenting::config();
+    let mut config = shop::config();
     config["sessions"]["lifetime"] = json!("1h");
     let mut shop = Shop::new(config);
     let session = enter(&mut shop);
@@ -168,7 +168,7 @@ fn a_session_is_remembered_and_ends_with_its_age() {
 
 #[test]
 fn threat_60_a_remembered_session_ends_with_its_status() {
-    let mut shop = Shop::new(presenting::config());
+    let mut shop = Shop::new(shop::config());
     let session = enter(&mut shop);
     assert_eq!(shop.browse("/wine/white", &session).status, 200);
     shop.revoked = true;
@@ -181,13 +181,13 @@ fn threat_60_a_remembered_session_ends_with_its_status() {
 
 #[test]
 fn threat_60_what_a_newer_list_says_counts_at_once() {
-    let mut shop = Shop::new(presenting::config());
+    let mut shop = Shop::new(shop::config());
     let session = enter(&mut shop);
     assert_eq!(shop.browse("/wine/white", &session).status, 200);
     // another worker fetched it, for someone else
     shop.revoked = true;
     shop.now = NOW + 3;
-    let reply = shop.network(presenting::STATUS);
+    let reply = shop.network(shop::STATUS);
     let list = shop.status_fetch();
     shop.known.insert(&list, &reply, Timestamp::from_unix(shop.now)).unwrap();
     assert_eq!(shop.browse("/wine/white", &session).code, "credential_revoked");
@@ -195,8 +195,8 @@ fn threat_60_what_a_newer_list_says_counts_at_once() {
 
 #[test]
 fn threat_27_a_session_of_one_origin_opens_at_no_other_though_it_is_remembered() {
-    let mut config = presenting::config();
-    config["origins"] = json!([presenting::SHOP, "https://other.example.com"]);
+    let mut config = shop::config();
+    config["origins"] = json!([shop::SHOP, "https://other.example.com"]);
     let mut shop = Shop::new(config);
     let session = enter(&mut shop);
     let headers = [("cookie", session.as_str())];
