@@ -204,8 +204,8 @@ fn unsafe_configurations_are_refused() {
         "age.higher: 8",
     );
     refused(
-        |c| c["credentials"]["over21"]["trusted_issuers"] = json!([{ "certificate": "-----BEGIN" }]),
-        "trusted_issuers[0]",
+        |c| c["credentials"]["over21"]["trusted_issuers"] = json!([{ "certificate": "!" }]),
+        "trusted_issuers[0]: the certificate is neither PEM nor base64",
     );
     refused(|c| c["credentials"]["corp"] = c["credentials"]["over21"].clone(), "an issuer has this name too");
     refused(|c| c["rules"][1]["require"]["credential"] = json!("over18"), "rules[1].require.credential");
