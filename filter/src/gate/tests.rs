@@ -3,6 +3,7 @@
 
 mod configuration;
 mod decisions;
+mod lending;
 mod presenting;
 
 use std::sync::Arc;
