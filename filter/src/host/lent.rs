@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use carded_verifier::{RustCrypto, SignatureProvider};
+use carded_verifier::{RustCryptoWithTables, SignatureProvider};
 use proxy_wasm::types::{LogLevel, MetricType};
 
 use super::{abi, log};
@@ -16,7 +16,7 @@ const NONE: u32 = u32::MAX;
 /// Puts the host to the test, and says in a log line and a gauge how many algorithms it may check.
 pub(super) fn provider() -> Arc<dyn SignatureProvider> {
     FAILED.store(NONE, Ordering::Relaxed);
-    let lent = Lent::new(call, RustCrypto);
+    let lent = Lent::new(call, RustCryptoWithTables::default());
     let names: Vec<&str> = lent.proven().iter().map(|algorithm| algorithm.name()).collect();
     if names.is_empty() {
         log(LogLevel::Info, "carded: signatures: all by this module");
