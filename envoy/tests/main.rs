@@ -13,6 +13,7 @@ mod flood;
 mod foreign;
 mod forwarding;
 mod headers;
+mod lending;
 mod observe;
 mod paths;
 mod refuse;

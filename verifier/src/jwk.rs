@@ -24,6 +24,8 @@ pub struct PublicKey {
     pub(crate) material: Material,
     /// SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7); empty for a secret
     spki: Vec<u8>,
+    /// whether it is in a key set that an issuer publishes
+    published: bool,
 }
 
 #[derive(Clone)]
@@ -91,7 +93,7 @@ impl PublicKey {
             _ => KeyError::Invalid,
         })?;
         let spki = key.to_public_key_der().map_err(|_| KeyError::Invalid)?.into_vec();
-        Ok(Self { material: Material::Rsa(Box::new(key)), spki })
+        Ok(Self { material: Material::Rsa(Box::new(key)), spki, published: false })
     }
 
     /// A key on a NIST curve from its coordinates, each exactly as long as the field (RFC 7518 section 6.2.1.2).
@@ -112,7 +114,7 @@ impl PublicKey {
             KeyType::P256 => Material::P256(Box::new(P256Key::from_sec1_bytes(&point).map_err(|_| KeyError::Invalid)?)),
             _ => Material::P384(Box::new(P384Key::from_sec1_bytes(&point).map_err(|_| KeyError::Invalid)?)),
         };
-        Ok(Self { material, spki: [prefix, &point].concat() })
+        Ok(Self { material, spki: [prefix, &point].concat(), published: false })
     }
 
     /// A key on a NIST curve from its compressed point (SEC 1 section 2.3.4).
@@ -146,7 +148,7 @@ impl PublicKey {
             return Err(KeyError::Invalid);
         }
         let spki = [spki::ED25519, bytes.as_slice()].concat();
-        Ok(Self { material: Material::Ed25519(Box::new(key)), spki })
+        Ok(Self { material: Material::Ed25519(Box::new(key)), spki, published: false })
     }
 
     /// A shared secret of at least 256 bits; the algorithm may ask for more (RFC 7518 section 3.2).
@@ -157,7 +159,7 @@ impl PublicKey {
         if bytes.len() < 32 {
             return Err(KeyError::TooShort);
         }
-        Ok(Self { material: Material::Secret(bytes.to_vec()), spki: Vec::new() })
+        Ok(Self { material: Material::Secret(bytes.to_vec()), spki: Vec::new(), published: false })
     }
 
     /// Its type.
@@ -185,6 +187,15 @@ impl PublicKey {
     /// Whether the algorithm may be used with it: the type it takes, and bits enough.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.key_type() == algorithm.key_type() && self.bits() >= algorithm.minimum_bits()
+    }
+
+    /// The key as one of an issuer's set, which will be used again and again: what may be worked out ahead for it is worth it.
+    pub(crate) fn published(self) -> Self {
+        Self { published: true, ..self }
+    }
+
+    pub(crate) fn is_published(&self) -> bool {
+        self.published
     }
 
     /// SubjectPublicKeyInfo in DER, as native crypto takes it (RFC 5280, RFC 5480, RFC 8410). `None` for a secret.

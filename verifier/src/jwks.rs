@@ -121,7 +121,7 @@ impl KeySet {
                     if let Some(kid) = kid {
                         set.by_kid.insert(kid.to_owned(), set.keys.len());
                     }
-                    set.keys.push(Key { key, algorithm });
+                    set.keys.push(Key { key: key.published(), algorithm });
                 }
             }
         }

@@ -104,7 +104,7 @@ pub use jwks::{KeySet, KeySetError};
 pub use limits::{LifetimeBounds, Limits};
 pub use outcome::{Check, Class, Code, Denied, Outcome, Report, Verified};
 pub use presentation::{Presentation, VerifiedCredential, verify_issued, verify_presentation};
-pub use provider::{RustCrypto, SignatureError, SignatureProvider};
+pub use provider::{RustCrypto, RustCryptoWithTables, SignatureError, SignatureProvider};
 pub use required_claim::{ClaimTest, RequiredClaim};
 pub use status_list::{CheckedStatus, StatusReference, verify_status};
 pub use time::Timestamp;

@@ -7,6 +7,10 @@ use rsa::{Pkcs1v15Sign, Pss};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use std::fmt;
 
+mod tables;
+
+pub use tables::RustCryptoWithTables;
+
 /// A signature does not hold. There is one reason only, so that none can be told from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SignatureError;

@@ -20,6 +20,7 @@ mod headers;
 mod host;
 mod imports;
 mod inspect;
+pub mod lending;
 mod module;
 mod process;
 mod protobuf;

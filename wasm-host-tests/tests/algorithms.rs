@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{SECOND, START, ask_api, config, filter, start};
 
-fn key(name: &str) -> SigningKey {
+pub(crate) fn key(name: &str) -> SigningKey {
     static RSA: OnceLock<SigningKey> = OnceLock::new();
     let algorithm = Algorithm::parse(name).expect("an algorithm");
     if name.starts_with("RS") || name.starts_with("PS") {
@@ -23,7 +23,7 @@ fn key(name: &str) -> SigningKey {
     SigningKey::generate(algorithm, name, &[7; 32]).expect("a key")
 }
 
-fn claims() -> Map<String, Value> {
+pub(crate) fn claims() -> Map<String, Value> {
     let claims = json!({
         "iss": "https://idp.example.com", "aud": "api.example.com", "sub": "alice", "iat": START, "exp": START + 600
     });
@@ -41,7 +41,8 @@ fn host_of(keys: &[SigningKey], algorithms: &[&str]) -> Host {
     host
 }
 
-const ASYMMETRIC: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+pub(crate) const ASYMMETRIC: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 #[test]
 fn every_algorithm_passes_where_it_is_named_and_only_there() {

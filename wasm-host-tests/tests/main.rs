@@ -8,6 +8,7 @@ mod evidence;
 mod forwarding;
 mod host;
 mod hostile;
+mod lending;
 mod observability;
 mod policies;
 mod presenting;

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod decisions;
+mod lending;
 mod presenting;
 mod programs;
 mod remembered;

@@ -61,6 +61,14 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: MetricType, name: *const u8, size: usize, metric: *mut u32) -> u32;
     fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
     fn proxy_record_metric(metric: u32, value: u64) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        argument: *const u8,
+        argument_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
 }
 
@@ -282,6 +290,23 @@ pub(super) fn record_metric(metric: u32, value: u64) {
 pub(super) fn set_property(name: &str, value: &[u8]) {
     // SAFETY: the host reads both before it returns.
     unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Calls a function that the host lends by name. Nothing where it has none of that name, or the call fails.
+pub(super) fn foreign(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads name and argument before it returns, and writes a pointer as in `buffer`.
+    let status = unsafe {
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            argument.as_ptr(),
+            argument.len(),
+            &raw mut data,
+            &raw mut size,
+        )
+    };
+    (status == OK).then(|| take(data, size))
 }
 
 /// Starts an HTTP call of the current context. Nothing where the host refuses it (no such cluster).

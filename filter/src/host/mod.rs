@@ -5,6 +5,7 @@
 #[expect(unsafe_code, reason = "the proxy-wasm ABI is made of raw pointers")]
 mod abi;
 mod fetches;
+mod lent;
 mod metrics;
 mod once;
 mod root;

@@ -2,15 +2,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use carded_verifier::RustCrypto;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
 use super::stream::Stream;
 use super::worker::Worker;
-use super::{abi, log};
+use super::{abi, lent, log};
 use crate::gate::{Gate, config};
 
 /// The largest configuration that is read, in bytes.
@@ -47,7 +45,7 @@ impl RootContext for Root {
             abi::buffer(BufferType::PluginConfiguration, size).unwrap_or_default()
         };
         let environment = |name: &str| std::env::var(name).ok();
-        let gate = config::parse(&bytes).and_then(|config| Gate::new(&config, &environment, Arc::new(RustCrypto)));
+        let gate = config::parse(&bytes).and_then(|config| Gate::new(&config, &environment, lent::provider()));
         let gate = match gate {
             Ok(gate) => gate,
             Err(errors) => {
