@@ -113,13 +113,15 @@ impl Listeners {
 
     /// Envoy's `ext_authz` that asks the server at this address, by gRPC or by HTTP.
     pub(super) fn ext_authz(&mut self, name: &str, server: SocketAddr, grpc: bool) {
-        self.cluster(name, server);
+        // the cluster's name becomes the authority of the gRPC calls
+        let cluster = name.replace(", ", "-");
+        self.cluster(&cluster, server);
         let mut config = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
             "transport_api_version": "V3",
         });
         if grpc {
-            config["grpc_service"] = json!({ "envoy_grpc": { "cluster_name": name }, "timeout": "5s" });
+            config["grpc_service"] = json!({ "envoy_grpc": { "cluster_name": cluster }, "timeout": "5s" });
             let protocol = json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": { "http2_protocol_options": {} },
@@ -130,7 +132,7 @@ impl Listeners {
         } else {
             let names = json!([{ "exact": "x-carded-subject" }, { "exact": "x-carded-role" }]);
             config["http_service"] = json!({
-                "server_uri": { "uri": format!("http://{server}"), "cluster": name, "timeout": "5s" },
+                "server_uri": { "uri": format!("http://{server}"), "cluster": cluster, "timeout": "5s" },
                 "authorization_response": { "allowed_upstream_headers": { "patterns": names } },
             });
         }
