@@ -8,6 +8,8 @@ mod histogram;
 mod listeners;
 mod load;
 mod machine;
+mod many;
+mod memory;
 mod report;
 mod rounds;
 mod scene;
@@ -71,5 +73,10 @@ async fn measure(options: &Options) -> Result<Report> {
         Plan { rounds: 7, time: Duration::from_millis(1500) }
     };
     filters::measure(&mut report, &options.empty, version, plan).await?;
+    many::measure(&mut report, version, plan).await?;
+    memory::measure(&mut report, version, if options.quick { 1 } else { 5 }).await?;
+    if options.long {
+        memory::soak(&mut report, version).await?;
+    }
     Ok(report)
 }
