@@ -44,22 +44,36 @@ pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
         "wasm32-wasip1",
     ]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_filter.wasm");
-    let small = optimize(workspace, &built, "")?;
+    let small = optimize(workspace, &built, "", &NOT_CALLED)?;
     publish(workspace, &small, "carded.wasm")
 }
+
+/// Callbacks that the SDK exports and the filter has no use for. A proxy calls whatever is exported, for each request, so
+/// what is not there costs nothing; and the code behind it goes as well.
+const NOT_CALLED: [&str; 9] = [
+    "proxy_on_done",
+    "proxy_on_downstream_*",
+    "proxy_on_foreign_function",
+    "proxy_on_grpc_*",
+    "proxy_on_log",
+    "proxy_on_new_connection",
+    "proxy_on_response_body",
+    "proxy_on_response_trailers",
+    "proxy_on_upstream_*",
+];
 
 /// Builds the filter that does nothing, as the benchmarks load it, into `target/carded/empty.wasm`, the same way.
 pub(crate) fn build_empty_filter(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, WASI)?;
     run(workspace.cargo().args(["build", "-p", "carded-empty-filter", "--profile", "wasm", "--target", WASI]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_empty_filter.wasm");
-    let small = optimize(workspace, &built, "empty")?;
+    let small = optimize(workspace, &built, "empty", &[])?;
     publish(workspace, &small, "empty.wasm")
 }
 
 /// Makes a module smaller with Binaryen's `wasm-opt`. It takes a minute, so an unchanged module is not done again. What was
-/// made is kept in this folder below `optimized/`.
-fn optimize(workspace: &Workspace, built: &Path, folder: &str) -> Result<PathBuf> {
+/// made is kept in this folder below `optimized/`. These exports (a `*` at the end stands for any rest) go.
+fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&str]) -> Result<PathBuf> {
     // what the compiler was allowed to use; nothing else is to appear in the module
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
@@ -73,17 +87,25 @@ fn optimize(workspace: &Workspace, built: &Path, folder: &str) -> Result<PathBuf
     let folder = workspace.cargo_target.join("optimized").join(folder);
     std::fs::create_dir_all(&folder)?;
     let (small, seen) = (folder.join("carded_filter.wasm"), folder.join("input"));
+    let removed = format!("--pass-arg=remove-exports@{}", not_called.join(","));
+    let mut options = Vec::new();
+    if !not_called.is_empty() {
+        options.extend(["--remove-exports", &removed]);
+    }
+    // no data lies in the first kilobyte: the stack is there
+    options.extend(["-Oz", "--low-memory-unused"]);
+    options.extend(["--strip-debug", "--strip-producers", "--strip-target-features"]);
+    options.extend(FEATURES);
     let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
     input.extend(std::fs::read(workspace.root.join("xtask/npm/package-lock.json"))?);
+    input.extend(options.join(" ").into_bytes());
     if small.is_file() && std::fs::read(&seen).is_ok_and(|before| before == input) {
         return Ok(small);
     }
     run(Command::new("node")
         .arg(tools.join("node_modules/binaryen/bin/wasm-opt"))
         .arg(built)
-        .arg("-Oz")
-        .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
-        .args(FEATURES)
+        .args(&options)
         .arg("-o")
         .arg(&small))?;
     std::fs::write(seen, input)?;

@@ -15,10 +15,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::io::Read as _;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -72,7 +72,8 @@ pub fn serve(cached: bool) -> Result<()> {
                 tokio::spawn(async move {
                     let service = service_fn(move |request| answer(Arc::clone(&judge), request));
                     // Envoy closes connections as it likes
-                    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ =
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
@@ -96,7 +97,8 @@ impl Judge {
         let id = IssuerId::parse(ISSUER, UrlPolicy::default()).map_err(|error| anyhow!("the issuer: {error:?}"))?;
         let issuer = Issuer::new("corp", id, vec![AUDIENCE.to_owned()], algorithms, KeySource::Inline(keys));
         let limits = Limits::default();
-        let trust = Trust::new(vec![issuer], limits.clone(), Arc::new(RustCrypto)).map_err(|error| anyhow!("{error:?}"))?;
+        let trust =
+            Trust::new(vec![issuer], limits.clone(), Arc::new(RustCrypto)).map_err(|error| anyhow!("{error:?}"))?;
         Ok(Self { trust, known: Documents::new(&limits), cache: cached.then(Mutex::default) })
     }
 

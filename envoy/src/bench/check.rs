@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn the_header_in_a_request() {
-        let header = |name: &str, value: &str| bytes(3, &[bytes(1, name.as_bytes()), bytes(2, value.as_bytes())].concat());
+        let header =
+            |name: &str, value: &str| bytes(3, &[bytes(1, name.as_bytes()), bytes(2, value.as_bytes())].concat());
         let long = "x".repeat(300);
         let http = [bytes(1, b"id"), header(":path", "/"), header("authorization", &long), number(9, 1 << 40)].concat();
         let fixed = [&[1 << 3 | 5][..], &[0; 4], &[1 << 3 | 1], &[0; 8]].concat();

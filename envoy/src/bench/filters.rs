@@ -36,8 +36,7 @@ const OWN: &str = "Carded, own crypto";
 const OWN_CACHED: &str = "Carded, own crypto, cached";
 const SHOP: &str = "Carded, over-21 shop";
 /// The filters that look at a token.
-const CHECKING: [&str; 10] =
-    [JWT, JWT_CACHED, GRPC, GRPC_CACHED, HTTP, HTTP_CACHED, CARDED, CACHED, OWN, OWN_CACHED];
+const CHECKING: [&str; 10] = [JWT, JWT_CACHED, GRPC, GRPC_CACHED, HTTP, HTTP_CACHED, CARDED, CACHED, OWN, OWN_CACHED];
 /// What a row without a check is sent.
 const UNCHECKED: &str = "RS256, not checked";
 const SESSION: &str = "sealed session";
@@ -73,11 +72,8 @@ impl World {
         }
         listeners.cluster("dmv", scene.address());
         listeners.carded(SHOP, &Scene::configuration(), true);
-        let run = Run {
-            concurrency: 1,
-            environment: vec![(SESSION_KEY.to_owned(), session_key())],
-            ..Run::version(version)
-        };
+        let run =
+            Run { concurrency: 1, environment: vec![(SESSION_KEY.to_owned(), session_key())], ..Run::version(version) };
         let envoy = Envoy::start(&listeners.bootstrap(), &run).await?;
         let pid = envoy.pid().context("Envoy runs")?;
         Ok(Self { envoy, pid, scene, servers })

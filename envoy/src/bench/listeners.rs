@@ -80,7 +80,8 @@ impl Listeners {
         plugin["vm_config"]["environment_variables"] = json!({ "host_env_keys": [super::scene::SESSION_KEY] });
         plugin["configuration"] =
             json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration });
-        if !lent && let Some(allowed) = plugin["capability_restriction_config"]["allowed_capabilities"].as_object_mut() {
+        if !lent && let Some(allowed) = plugin["capability_restriction_config"]["allowed_capabilities"].as_object_mut()
+        {
             allowed.remove("proxy_call_foreign_function");
         }
         self.add(name, Some(wasm(name, &plugin)));

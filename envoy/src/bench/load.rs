@@ -106,8 +106,10 @@ pub(super) async fn run(
         open.push(stream);
     }
     let start = Instant::now();
-    let tasks: Vec<_> =
-        open.into_iter().map(|stream| tokio::spawn(connection(stream, requests.clone(), start + time, status))).collect();
+    let tasks: Vec<_> = open
+        .into_iter()
+        .map(|stream| tokio::spawn(connection(stream, requests.clone(), start + time, status)))
+        .collect();
     let mut latency = Histogram::new();
     for task in tasks {
         latency.add(&task.await??);

@@ -74,7 +74,9 @@ pub(super) async fn measure(report: &mut Report, version: &str, plan: Plan) -> R
         let what = "10,000 issuers: throughput of one issuer, ES256";
         report.limits.push(Limit::at_least(what, 0.95, ratio(many, one)).processor(many, one));
         let what = "10,000 issuers, cached: throughput of one issuer, ES256";
-        report.limits.push(Limit::at_least(what, 0.95, ratio(many_cached, one_cached)).processor(many_cached, one_cached));
+        report
+            .limits
+            .push(Limit::at_least(what, 0.95, ratio(many_cached, one_cached)).processor(many_cached, one_cached));
     }
     report.table("Many tokens, policies, issuers:", &cells);
     Ok(())

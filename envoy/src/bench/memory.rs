@@ -41,8 +41,7 @@ pub(super) async fn measure(report: &mut Report, version: &str, starts: usize) -
     let envoy = one_filter(version, &configuration).await?;
     let at = address(&envoy, NAME).await?;
     let before = (gauge(&envoy).await?, resident(&envoy)?);
-    let requests: Vec<Vec<u8>> =
-keys.tokens("ES256", MANY)?.iter().map(|token| get(token)).collect();
+    let requests: Vec<Vec<u8>> = keys.tokens("ES256", MANY)?.iter().map(|token| get(token)).collect();
     load::run(at, &Requests::once(requests), 16, Duration::from_secs(600), 200).await?;
     tokio::time::sleep(TICK).await;
     let after = (gauge(&envoy).await?, resident(&envoy)?);
@@ -98,7 +97,12 @@ pub(super) async fn soak(report: &mut Report, version: &str) -> Result<()> {
         seen.push((gauge(&envoy).await?, resident(&envoy)?));
         let (vm, all) = seen.last().copied().unwrap_or_default();
         let done = (step + 1) * STEP;
-        eprintln!("{done} tokens: VM {:.1} MiB, Envoy {:.1} MiB, {:.0}/s", vm as f64 / MIB, all as f64 / MIB, measured.rate());
+        eprintln!(
+            "{done} tokens: VM {:.1} MiB, Envoy {:.1} MiB, {:.0}/s",
+            vm as f64 / MIB,
+            all as f64 / MIB,
+            measured.rate()
+        );
     }
     // what is full after the first tenth stays as it is
     let early = seen.get(SOAK / STEP / 10).context("the soak is too short")?;

@@ -162,7 +162,10 @@ impl Report {
             }
         }
         if !self.limits.is_empty() {
-            writeln!(out, "\n| limit | to reach | measured | least to most of the rounds | by processor time | |\n|---|---:|---:|---:|---:|---|")?;
+            writeln!(
+                out,
+                "\n| limit | to reach | measured | least to most of the rounds | by processor time | |\n|---|---:|---:|---:|---:|---|"
+            )?;
             for limit in &self.limits {
                 let Spread { median, least, most } = limit.measured;
                 let (sign, unit) = (limit.sign(), limit.unit);
@@ -176,7 +179,10 @@ impl Report {
                 )?;
             }
             if self.lenient {
-                writeln!(out, "\nA quick run: its figures scatter, so a limit counts as missed only by more than a tenth.")?;
+                writeln!(
+                    out,
+                    "\nA quick run: its figures scatter, so a limit counts as missed only by more than a tenth."
+                )?;
             }
         }
         Ok(())

@@ -170,8 +170,7 @@ impl Wallet {
 fn status_list(agency: &SigningKey) -> Result<String> {
     let hours = Some(Duration::from_secs(6 * 3600));
     let (iat, statuses) = (Timestamp::from_unix(now()), &[0; 16]);
-    let claims =
-        StatusListClaims { sub: LIST, iss: Some(AGENCY), iat, lifetime: hours, ttl: hours, bits: 1, statuses };
+    let claims = StatusListClaims { sub: LIST, iss: Some(AGENCY), iat, lifetime: hours, ttl: hours, bits: 1, statuses };
     let mut header = agency.header();
     header.insert("typ".to_owned(), json!("statuslist+jwt"));
     let claims = claims.to_claims().ok().context("the claims of a status list")?;

@@ -85,7 +85,7 @@ impl Shop {
         let gate = gate.unwrap_or_else(|errors| panic!("{errors:?}"));
         Self {
             known: Documents::new(gate.limits()),
-            verdicts: Verdicts::new(10),
+            verdicts: Verdicts::new(10, &mut secret),
             once: InMemory::default(),
             budget: Budget::default(),
             counter: 0,
