@@ -1,7 +1,7 @@
 //! The benchmarks against real Envoy; `cargo xtask bench` builds what they need and runs them.
 
 use anyhow::{Context, Result, bail};
-use carded_envoy::bench::{Options, run, serve};
+use carded_envoy::bench::{Options, PARTS, run, serve};
 
 fn main() -> Result<()> {
     let mut options = Options::default();
@@ -15,7 +15,8 @@ fn main() -> Result<()> {
             "--long" => options.long = true,
             "--json" => options.json = Some(arguments.next().context("--json needs a file")?.into()),
             "--empty" => options.empty = arguments.next().context("--empty needs a module")?.into(),
-            other => bail!("what is {other}?"),
+            part if PARTS.contains(&part) => options.parts.push(part.to_owned()),
+            other => bail!("what is {other}? parts are {}", PARTS.join(", ")),
         }
     }
     run(&options)

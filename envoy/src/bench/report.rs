@@ -79,6 +79,8 @@ pub(super) struct Report {
     /// Single figures: what, and how much.
     pub(super) figures: Vec<(String, String)>,
     pub(super) limits: Vec<Limit>,
+    /// The parts that could not be measured, and why.
+    pub(super) failed: Vec<String>,
     /// Whether limits are judged with a tenth to spare.
     pub(super) lenient: bool,
 }
@@ -214,7 +216,8 @@ impl Report {
             self.about.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         let figures: serde_json::Map<String, Value> =
             self.figures.iter().map(|(what, value)| (what.clone(), json!(value))).collect();
-        json!({ "about": about, "tables": tables, "figures": figures, "limits": limits, "lenient": self.lenient })
+        json!({ "about": about, "tables": tables, "figures": figures, "limits": limits, "failed": self.failed,
+                "lenient": self.lenient })
     }
 }
 
