@@ -94,6 +94,8 @@ enum Command {
         /// Write the same for machines
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Only these parts, in the real Envoy: filters, many, memory, issuers
+        parts: Vec<String>,
     },
     /// What operators take, in target/dist/: the module with its hash, an OCI image, a bill of materials, the carded binary
     Dist,
@@ -141,7 +143,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(carded_cli::lint_file(&file, &mut std::io::stdout())?, "the configuration has errors");
             Ok(())
         }
-        Command::Bench { quick, long, json } => bench::run_all(&workspace, quick, long, json.as_deref()),
+        Command::Bench { quick, long, json, parts } => bench::run_all(&workspace, quick, long, json.as_deref(), &parts),
         Command::Dist => dist::run_all(&workspace),
     }
 }

@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 16;
 /// When something cannot be measured.
 pub(super) async fn measure(report: &mut Report, version: &str, plan: Plan) -> Result<()> {
     let issuers = Issuers::new()?;
-    let started = start(version, Some(&issuers.configuration(MANY)), &issuers.token(0)?).await?;
+    let started = start(version, Some(&issuers.configuration(MANY)), &issuers.token(MANY / 2)?).await?;
     report.figures.push(("start with 10,000 issuers".to_owned(), format!("{started:.2} s")));
     let numbers = [(1, "Carded, 1 issuer"), (MANY, "Carded, 10,000 issuers")];
     let mut listeners = Listeners::new(&module()?)?;
@@ -38,16 +38,12 @@ pub(super) async fn measure(report: &mut Report, version: &str, plan: Plan) -> R
     let mut cells = Vec::new();
     for (number, name) in numbers {
         let at = address(&envoy, name).await?;
-        // one from the middle, and the last
-        let tokens = [issuers.token(number / 2)?, issuers.token(number - 1)?];
-        for token in &tokens {
-            let good = Request::get(PATH).bearer(token).send(at).await?;
-            ensure!(good.status == 200, "{name} says {}: {}", good.status, good.text());
-            let bad = Request::get(PATH).bearer(&tokens::tampered(token)).send(at).await?;
-            ensure!(bad.status == 401, "{name} says {} to a tampered token", bad.status);
-        }
-        let requests =
-            Requests::rotation(tokens.iter().map(|token| Request::get(PATH).bearer(token).bytes()).collect());
+        let token = issuers.token(number / 2)?;
+        let good = Request::get(PATH).bearer(&token).send(at).await?;
+        ensure!(good.status == 200, "{name} says {}: {}", good.status, good.text());
+        let bad = Request::get(PATH).bearer(&tokens::tampered(&token)).send(at).await?;
+        ensure!(bad.status == 401, "{name} says {} to a tampered token", bad.status);
+        let requests = Requests::same(Request::get(PATH).bearer(&token).bytes());
         cells.push(Cell::new(name, "ES256", at, requests, CONNECTIONS));
     }
     rounds::measure(&mut cells, pid, plan).await?;
@@ -81,7 +77,8 @@ impl Issuers {
         format!("https://idp-{number}.example.com")
     }
 
-    /// A rule that takes a token of any of the first `number` of them.
+    /// The first `number` of them, and a rule that takes a token of the one in the middle. A rule that takes a token of `any` of
+    /// thousands would ask for more, and is out of reach: compiling it takes time in the third power of their number.
     pub(super) fn configuration(&self, number: usize) -> Value {
         let mut issuers = Map::new();
         for (index, key) in self.0.iter().enumerate().take(number) {
@@ -91,11 +88,10 @@ impl Issuers {
                         "keys": { "jwks": { "keys": [key.public_jwk()] } } }),
             );
         }
-        let any: Vec<Value> = issuers.keys().map(|name| json!({ "token": name })).collect();
         json!({
             "origins": ["https://shop.example.com"],
             "issuers": issuers,
-            "rules": [{ "match": { "path": "/api/**" }, "require": { "any": any } }],
+            "rules": [{ "match": { "path": "/api/**" }, "require": { "token": format!("idp-{}", number / 2) } }],
             "limits": { "cached_verdicts": 0 },
         })
     }
