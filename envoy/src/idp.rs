@@ -44,7 +44,7 @@ pub enum Behaviour {
 #[derive(Debug, Default)]
 struct Script {
     behaviour: Behaviour,
-    documents: BTreeMap<String, (Value, Option<String>)>,
+    documents: BTreeMap<String, (String, Option<String>)>,
     requests: BTreeMap<String, usize>,
 }
 
@@ -96,7 +96,12 @@ impl Idp {
 
     /// Answers a path with this document and, where given, this `cache-control`.
     pub fn put(&self, path: &str, document: Value, cache_control: Option<&str>) {
-        self.script().documents.insert(path.to_owned(), (document, cache_control.map(str::to_owned)));
+        self.script().documents.insert(path.to_owned(), (document.to_string(), cache_control.map(str::to_owned)));
+    }
+
+    /// Answers a path with this text.
+    pub fn put_text(&self, path: &str, text: String) {
+        self.script().documents.insert(path.to_owned(), (text, None));
     }
 
     /// Changes how it behaves from the next request on.
@@ -199,7 +204,7 @@ async fn answer(
             if let Some(value) = cache_control {
                 builder = builder.header("cache-control", value);
             }
-            builder.body(full(document.to_string()))
+            builder.body(full(document))
         }
         (_, None) => builder.status(StatusCode::NOT_FOUND).body(full("not here")),
     };

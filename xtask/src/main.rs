@@ -97,6 +97,8 @@ enum Command {
         /// Only the wallet in a real browser: how long a person waits for the consent page and for a presentation
         #[arg(long, conflicts_with_all = ["quick", "long", "json"])]
         browser: bool,
+        /// Only these parts, in the real Envoy: filters, many, memory, issuers
+        parts: Vec<String>,
     },
     /// What operators take, in target/dist/: the module with its hash, an OCI image, a bill of materials, the carded binary
     Dist,
@@ -148,7 +150,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             pages::build_wallet(&workspace, pages::Build::Demo)?;
             browser::bench(&workspace)
         }
-        Command::Bench { quick, long, json, .. } => bench::run_all(&workspace, quick, long, json.as_deref()),
+        Command::Bench { quick, long, json, parts, .. } => {
+            bench::run_all(&workspace, quick, long, json.as_deref(), &parts)
+        }
         Command::Dist => dist::run_all(&workspace),
     }
 }

@@ -112,6 +112,38 @@ impl Listeners {
         self.add(name, Some(filter));
     }
 
+    /// Envoy's `ext_authz` that asks the server at this address, by gRPC or by HTTP.
+    pub(super) fn ext_authz(&mut self, name: &str, server: SocketAddr, grpc: bool) {
+        // the cluster's name becomes the authority of the gRPC calls
+        let cluster = name.replace(", ", "-");
+        self.cluster(&cluster, server);
+        let mut config = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+        });
+        if grpc {
+            config["grpc_service"] = json!({ "envoy_grpc": { "cluster_name": cluster }, "timeout": "5s" });
+            let protocol = json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": { "http2_protocol_options": {} },
+            } });
+            if let Some(cluster) = self.clusters().and_then(|all| all.last_mut()) {
+                cluster["typed_extension_protocol_options"] = protocol;
+            }
+        } else {
+            let names = json!([{ "exact": "x-carded-subject" }, { "exact": "x-carded-role" }]);
+            config["http_service"] = json!({
+                "server_uri": { "uri": format!("http://{server}"), "cluster": cluster, "timeout": "5s" },
+                "authorization_response": { "allowed_upstream_headers": { "patterns": names } },
+            });
+        }
+        self.add(name, Some(json!({ "name": "envoy.filters.http.ext_authz", "typed_config": config })));
+    }
+
+    fn clusters(&mut self) -> Option<&mut Vec<Value>> {
+        self.bootstrap.value()["static_resources"]["clusters"].as_array_mut()
+    }
+
     /// A cluster at a fixed address.
     pub(super) fn cluster(&mut self, name: &str, at: SocketAddr) {
         let address = json!({ "socket_address": { "address": at.ip().to_string(), "port_value": at.port() } });
@@ -120,7 +152,7 @@ impl Listeners {
             "load_assignment": { "cluster_name": name,
                 "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }] },
         });
-        if let Some(clusters) = self.bootstrap.value()["static_resources"]["clusters"].as_array_mut() {
+        if let Some(clusters) = self.clusters() {
             clusters.push(cluster);
         }
     }

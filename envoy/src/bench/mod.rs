@@ -1,10 +1,16 @@
 //! `cargo xtask bench`: what the filter costs in a real Envoy, beside no filter, an empty Wasm filter, Envoy's own `jwt_authn`
 //! and an `ext_authz` server with the same verifier.
 
+mod authz;
+mod check;
+mod filters;
 mod histogram;
+mod issuers;
 mod listeners;
 mod load;
 mod machine;
+mod many;
+mod memory;
 mod report;
 mod rounds;
 mod scene;
@@ -14,15 +20,14 @@ use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::Request;
 use crate::keys::now;
-use crate::run::{Envoy, Options as Run};
 use crate::{fetch, module};
-use listeners::{Listeners, PATH, configuration};
-use load::Requests;
-use report::{Limit, Report};
-use rounds::{Cell, Plan, Sample};
-use tokens::{ALGORITHMS, Keys};
+pub use authz::serve;
+use report::Report;
+use rounds::Plan;
+
+/// The parts of the whole, in their order.
+pub const PARTS: [&str; 4] = ["filters", "many", "memory", "issuers"];
 
 /// How to measure.
 #[derive(Clone, Debug, Default)]
@@ -31,14 +36,13 @@ pub struct Options {
     pub quick: bool,
     /// Also the soak: five million requests with ever new tokens.
     pub long: bool,
+    /// Only these of [`PARTS`]; all where it is empty.
+    pub parts: Vec<String>,
     /// Where the JSON goes.
     pub json: Option<PathBuf>,
     /// The module of the empty filter.
     pub empty: PathBuf,
 }
-
-/// How many connections the generator keeps busy.
-const CONNECTIONS: usize = 16;
 
 /// Measures, prints the tables, and fails with the list of limits that were missed.
 ///
@@ -52,8 +56,9 @@ pub fn run(options: &Options) -> Result<()> {
         std::fs::write(file, serde_json::to_string_pretty(&report.json())?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let missed: Vec<String> = report.missed().iter().map(|limit| limit.what.clone()).collect();
-    ensure!(missed.is_empty(), "limits missed: {}", missed.join("; "));
+    let limits = report.missed().into_iter().map(|limit| limit.what.clone());
+    let missed: Vec<String> = limits.chain(report.failed.iter().cloned()).collect();
+    ensure!(missed.is_empty(), "limits missed:\n- {}", missed.join("\n- "));
     Ok(())
 }
 
@@ -70,86 +75,29 @@ async fn measure(options: &Options) -> Result<Report> {
         ("date", machine::date(now())),
     ];
     let plan = if options.quick {
-        Plan { rounds: 3, time: Duration::from_millis(400) }
+        Plan { rounds: 3, time: Duration::from_millis(200) }
     } else {
         Plan { rounds: 7, time: Duration::from_millis(1500) }
     };
-    tokens_table(&mut report, options, version, plan).await?;
+    // a part that cannot be measured does not take the others with it
+    for part in
+        PARTS.into_iter().filter(|part| options.parts.is_empty() || options.parts.iter().any(|name| name == part))
+    {
+        eprintln!("measuring: {part}");
+        let result = match part {
+            "filters" => filters::measure(&mut report, &options.empty, version, plan).await,
+            "many" => many::measure(&mut report, version, plan).await,
+            "memory" => memory::measure(&mut report, version, if options.quick { 1 } else { 5 }).await,
+            _ => issuers::measure(&mut report, version, plan).await,
+        };
+        if let Err(error) = result {
+            report.failed.push(format!("{part}: {error:#}"));
+        }
+    }
+    if options.long
+        && let Err(error) = memory::soak(&mut report, version).await
+    {
+        report.failed.push(format!("soak: {error:#}"));
+    }
     Ok(report)
-}
-
-/// The filters that look at a token, by name.
-const CHECKING: [&str; 6] =
-    ["jwt_authn", "jwt_authn, cached", "carded", "carded, cached", "carded, own crypto", "carded, own crypto, cached"];
-
-async fn tokens_table(report: &mut Report, options: &Options, version: &str, plan: Plan) -> Result<()> {
-    let keys = Keys::new()?;
-    let jwks = keys.jwks();
-    let mut listeners = Listeners::new(&module()?)?;
-    listeners.none("none");
-    listeners.empty("empty Wasm", &options.empty);
-    listeners.jwt_authn("jwt_authn", &jwks, None);
-    listeners.jwt_authn("jwt_authn, cached", &jwks, Some(10_000));
-    listeners.carded("carded", &configuration(&jwks, 0), true);
-    listeners.carded("carded, cached", &configuration(&jwks, 10_000), true);
-    listeners.carded("carded, own crypto", &configuration(&jwks, 0), false);
-    listeners.carded("carded, own crypto, cached", &configuration(&jwks, 10_000), false);
-    let envoy = Envoy::start(&listeners.bootstrap(), &Run { concurrency: 1, ..Run::version(version) }).await?;
-    let pid = envoy.pid().context("Envoy runs")?;
-
-    let mut cells = Vec::new();
-    for algorithm in ALGORITHMS {
-        let token = keys.token(algorithm, 1)?;
-        let request = Request::get(PATH).bearer(&token).bytes();
-        for name in ["none", "empty Wasm"] {
-            if algorithm == "RS256" {
-                let requests = Requests::same(request.clone());
-                let address = listeners::address(&envoy, name).await?;
-                cells.push(Cell::new(name, "with an RS256 token", address, requests, CONNECTIONS));
-            }
-        }
-        for name in CHECKING {
-            let address = listeners::address(&envoy, name).await?;
-            // twice, since the first may have filled a cache
-            for _ in 0..2 {
-                let good = Request::get(PATH).bearer(&token).send(address).await?;
-                ensure!(good.status == 200, "{name} says {} to an {algorithm} token: {}", good.status, good.text());
-                let bad = Request::get(PATH).bearer(&tokens::tampered(&token)).send(address).await?;
-                ensure!(bad.status == 401, "{name} says {} to a tampered {algorithm} token", bad.status);
-            }
-            cells.push(Cell::new(name, algorithm, address, Requests::same(request.clone()), CONNECTIONS));
-        }
-    }
-    rounds::measure(&mut cells, pid, plan).await?;
-    report.table("One token again and again:", &cells);
-    limits(report, &cells)
-}
-
-fn cell<'a>(cells: &'a [Cell], filter: &str, what: &str) -> Result<&'a Cell> {
-    let found = cells.iter().find(|cell| cell.filter == filter && cell.what == what);
-    found.with_context(|| format!("nothing measured of {filter}, {what}"))
-}
-
-fn limits(report: &mut Report, cells: &[Cell]) -> Result<()> {
-    let rate = |sample: &Sample| sample.rate;
-    for (algorithm, limit) in [("RS256", 1.0), ("ES256", 1.0), ("EdDSA", 0.95)] {
-        let ratio = cell(cells, "carded", algorithm)?.ratio(cell(cells, "jwt_authn", algorithm)?, rate);
-        report.limits.push(Limit::at_least(format!("not cached against jwt_authn, {algorithm}"), limit, ratio));
-    }
-    let empty = cell(cells, "empty Wasm", "with an RS256 token")?;
-    for algorithm in ["RS256", "ES256", "EdDSA"] {
-        let cached = cell(cells, "carded, cached", algorithm)?;
-        report.limits.push(Limit::at_least(
-            format!("cached against the empty filter, {algorithm}"),
-            0.85,
-            cached.ratio(empty, rate),
-        ));
-        let ratio = cached.ratio(cell(cells, "jwt_authn, cached", algorithm)?, rate);
-        report.limits.push(Limit::at_least(
-            format!("cached against jwt_authn with its cache, {algorithm}"),
-            0.8,
-            ratio,
-        ));
-    }
-    Ok(())
 }

@@ -76,7 +76,11 @@ impl Cell {
         Self { filter, what, address, requests, connections, beside: None, samples: Vec::new() }
     }
 
-    async fn measure(&self, envoy: u32, time: Duration) -> Result<Sample> {
+    /// One measurement.
+    ///
+    /// # Errors
+    /// When the load fails or a process is gone.
+    pub(super) async fn measure(&self, envoy: u32, time: Duration) -> Result<Sample> {
         let used = || -> Result<(Duration, Duration)> {
             Ok((processor_time(envoy)?, self.beside.map_or(Ok(Duration::ZERO), processor_time)?))
         };

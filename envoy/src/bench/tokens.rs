@@ -44,6 +44,14 @@ impl Keys {
         let key = self.0.iter().find(|key| key.algorithm().name() == algorithm);
         Ok(key.with_context(|| format!("no key for {algorithm}"))?.sign_claims(&claims(ISSUER, subject))?)
     }
+
+    /// So many tokens, each for another subject.
+    ///
+    /// # Errors
+    /// When the algorithm is none of ours.
+    pub(super) fn tokens(&self, algorithm: &str, number: usize) -> Result<Vec<String>> {
+        (0..number).map(|subject| self.token(algorithm, subject)).collect()
+    }
 }
 
 /// One key, always the same for the same seed.
@@ -60,7 +68,8 @@ pub(super) fn claims(issuer: &str, subject: usize) -> Map<String, Value> {
     let claims = json!({
         "iss": issuer, "aud": AUDIENCE, "sub": format!("person-{subject:08}"), "client_id": "bench",
         "iat": now(), "nbf": now(), "exp": now() + LIFETIME, "jti": format!("{subject:016x}"),
-        "name": "Ada Lovelace", "email": "ada@example.com", "role": "clerk", "scope": "openid profile orders:read",
+        "name": "Ada Lovelace", "email": "ada@example.com", "role": "clerk", "roles": ["clerk"],
+        "scope": "openid profile orders:read",
     });
     if let Value::Object(claims) = claims { claims } else { Map::new() }
 }

@@ -1,0 +1,220 @@
+//! The main table: no filter, an empty one, `jwt_authn`, `ext_authz` and Carded side by side in one Envoy, with tokens of every
+//! algorithm, many connections and one, and a sealed session.
+
+use anyhow::{Context, Result, ensure};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::authz::Server;
+use super::listeners::{Listeners, PATH, address, configuration};
+use super::load::Requests;
+use super::report::{Limit, Report};
+use super::rounds::{self, Cell, Plan, Sample, Spread};
+use super::scene::{SESSION_KEY, Scene};
+use super::tokens::{self, ALGORITHMS, Keys};
+use crate::client::Request;
+use crate::demo::session_key;
+use crate::module;
+use crate::run::{Envoy, Options as Run};
+
+/// How many connections the generator keeps busy.
+const CONNECTIONS: usize = 16;
+/// The algorithms that most providers use; limits speak of these.
+const USUAL: [&str; 3] = ["RS256", "ES256", "EdDSA"];
+
+const NONE: &str = "none";
+const EMPTY: &str = "empty Wasm";
+const JWT: &str = "jwt_authn";
+const JWT_CACHED: &str = "jwt_authn, cached";
+const GRPC: &str = "ext_authz, gRPC";
+const GRPC_CACHED: &str = "ext_authz, gRPC, cached";
+const HTTP: &str = "ext_authz, HTTP";
+const HTTP_CACHED: &str = "ext_authz, HTTP, cached";
+const CARDED: &str = "Carded";
+const CACHED: &str = "Carded, cached";
+const OWN: &str = "Carded, own crypto";
+const OWN_CACHED: &str = "Carded, own crypto, cached";
+const SHOP: &str = "Carded, over-21 shop";
+/// The filters that look at a token.
+const CHECKING: [&str; 10] = [JWT, JWT_CACHED, GRPC, GRPC_CACHED, HTTP, HTTP_CACHED, CARDED, CACHED, OWN, OWN_CACHED];
+/// What a row without a check is sent.
+const UNCHECKED: &str = "RS256, not checked";
+const SESSION: &str = "sealed session";
+const PRESENTATION: &str = "SD-JWT VC shown";
+
+/// The processes under measurement.
+struct World {
+    envoy: Envoy,
+    pid: u32,
+    scene: Scene,
+    servers: [Server; 2],
+}
+
+impl World {
+    async fn start(keys: &Keys, empty: &Path, version: &str) -> Result<Self> {
+        let jwks = keys.jwks();
+        let scene = Scene::start().await?;
+        let servers = [Server::start(false).await?, Server::start(true).await?];
+        let mut listeners = Listeners::new(&module()?)?;
+        listeners.none(NONE);
+        listeners.empty(EMPTY, empty);
+        listeners.jwt_authn(JWT, &jwks, None);
+        listeners.jwt_authn(JWT_CACHED, &jwks, Some(10_000));
+        for (server, names) in servers.iter().zip([[GRPC, HTTP], [GRPC_CACHED, HTTP_CACHED]]) {
+            for (name, grpc) in names.into_iter().zip([true, false]) {
+                listeners.ext_authz(name, server.address, grpc);
+            }
+        }
+        for (name, cached, lent) in
+            [(CARDED, 0, true), (CACHED, 10_000, true), (OWN, 0, false), (OWN_CACHED, 10_000, false)]
+        {
+            listeners.carded(name, &configuration(&jwks, cached), lent);
+        }
+        listeners.cluster("dmv", scene.address());
+        listeners.carded(SHOP, &Scene::configuration(), true);
+        let run =
+            Run { concurrency: 1, environment: vec![(SESSION_KEY.to_owned(), session_key())], ..Run::version(version) };
+        let envoy = Envoy::start(&listeners.bootstrap(), &run).await?;
+        let pid = envoy.pid().context("Envoy runs")?;
+        Ok(Self { envoy, pid, scene, servers })
+    }
+
+    async fn address(&self, name: &str) -> Result<SocketAddr> {
+        address(&self.envoy, name).await
+    }
+
+    /// A row to be; the server that counts beside Envoy follows from the filter.
+    async fn cell(&self, filter: &str, what: &str, requests: Requests, connections: usize) -> Result<Cell> {
+        let mut cell = Cell::new(filter, what, self.address(filter).await?, requests, connections);
+        let [plain, cached] = &self.servers;
+        cell.beside = match filter {
+            GRPC | HTTP => Some(plain.pid),
+            GRPC_CACHED | HTTP_CACHED => Some(cached.pid),
+            _ => None,
+        };
+        Ok(cell)
+    }
+}
+
+/// Measures the table, and the limits that speak of it.
+///
+/// # Errors
+/// When something cannot be measured, or a filter does not do what it is for.
+pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, plan: Plan) -> Result<()> {
+    let keys = Keys::new()?;
+    let world = World::start(&keys, empty, version).await?;
+    let shop = world.address(SHOP).await?;
+    let session = world.scene.session(shop).await?;
+    world.scene.check(shop).await?;
+
+    let (mut many, mut one) = (Vec::new(), Vec::new());
+    for algorithm in ALGORITHMS {
+        let token = keys.token(algorithm, 1)?;
+        let requests = Requests::same(Request::get(PATH).bearer(&token).bytes());
+        let usual = USUAL.contains(&algorithm);
+        if algorithm == "RS256" {
+            for name in [NONE, EMPTY] {
+                many.push(world.cell(name, UNCHECKED, requests.clone(), CONNECTIONS).await?);
+                one.push(world.cell(name, UNCHECKED, requests.clone(), 1).await?);
+            }
+        }
+        for name in CHECKING.into_iter().filter(|name| usual || !name.starts_with("ext_authz")) {
+            check(name, world.address(name).await?, algorithm, &token).await?;
+            many.push(world.cell(name, algorithm, requests.clone(), CONNECTIONS).await?);
+            if usual && [JWT, GRPC, HTTP, CARDED].contains(&name) {
+                one.push(world.cell(name, algorithm, requests.clone(), 1).await?);
+            }
+        }
+    }
+    many.push(world.cell(SHOP, SESSION, Requests::same(session), CONNECTIONS).await?);
+    rounds::measure(&mut many, world.pid, plan).await?;
+    rounds::measure(&mut one, world.pid, plan).await?;
+    let shown = presentations(&world, plan).await?;
+    limits(report, &many, &one)?;
+    many.push(shown);
+    report.table("The same request again and again, on 16 connections:", &many);
+    report.table("On one connection, where latency is the time of one check:", &one);
+    Ok(())
+}
+
+/// That a filter takes the token and refuses it with other claims, with a cold cache and with a warm one: what admits everything
+/// is fast, and worth nothing.
+async fn check(name: &str, at: SocketAddr, algorithm: &str, token: &str) -> Result<()> {
+    for _ in 0..2 {
+        let good = Request::get(PATH).bearer(token).send(at).await?;
+        ensure!(good.status == 200, "{name} says {} to an {algorithm} token: {}", good.status, good.text());
+        let bad = Request::get(PATH).bearer(&tokens::tampered(token)).send(at).await?;
+        ensure!(bad.status == 401, "{name} says {} to a tampered {algorithm} token", bad.status);
+        let none = Request::get(PATH).send(at).await?;
+        ensure!(none.status == 401, "{name} says {} to no token", none.status);
+    }
+    Ok(())
+}
+
+/// Presentations, each with a nonce of its own, so that each round needs new ones.
+async fn presentations(world: &World, plan: Plan) -> Result<Cell> {
+    let mut cell = world.cell(SHOP, PRESENTATION, Requests::once(Vec::new()), CONNECTIONS).await?;
+    // about as many as the time is enough for
+    let number = (plan.time.as_millis() as usize).clamp(100, 1000);
+    for _ in 0..plan.rounds {
+        cell.requests = Requests::once(world.scene.presentations(cell.address, number).await?);
+        let sample = cell.measure(world.pid, plan.time * 10).await?;
+        cell.samples.push(sample);
+    }
+    Ok(cell)
+}
+
+fn find<'a>(cells: &'a [Cell], filter: &str, what: &str) -> Result<&'a Cell> {
+    let found = cells.iter().find(|cell| cell.filter == filter && cell.what == what);
+    found.with_context(|| format!("nothing measured of {filter}, {what}"))
+}
+
+/// What is to be reached.
+fn limits(report: &mut Report, many: &[Cell], one: &[Cell]) -> Result<()> {
+    let rate = |sample: &Sample| sample.rate;
+    let mut throughput = |what: String, limit, ours: &Cell, theirs: &Cell| {
+        report.limits.push(Limit::at_least(what, limit, ours.ratio(theirs, rate)).processor(ours, theirs));
+    };
+    let empty = find(many, EMPTY, UNCHECKED)?;
+    for (algorithm, limit) in USUAL.into_iter().zip([1.0, 1.0, 0.95]) {
+        let (ours, theirs) = (find(many, CARDED, algorithm)?, find(many, JWT, algorithm)?);
+        throughput(format!("not cached: throughput of `jwt_authn`, {algorithm}"), limit, ours, theirs);
+    }
+    for algorithm in USUAL {
+        let cached = find(many, CACHED, algorithm)?;
+        throughput(format!("cached: throughput of the empty filter, {algorithm}"), 0.85, cached, empty);
+        let theirs = find(many, JWT_CACHED, algorithm)?;
+        throughput(format!("cached: throughput of `jwt_authn` with its cache, {algorithm}"), 0.8, cached, theirs);
+    }
+    let session = find(many, SHOP, SESSION)?;
+    throughput("a sealed session: throughput of the empty filter".to_owned(), 0.8, session, empty);
+    for algorithm in USUAL {
+        let carded = find(many, CARDED, algorithm)?;
+        let (grpc, http) = (find(many, GRPC, algorithm)?, find(many, HTTP, algorithm)?);
+        // against the way of asking that is better in each respect
+        let ratio = smaller(carded.ratio(grpc, rate), carded.ratio(http, rate));
+        report.limits.push(Limit::at_least(format!("not cached: throughput of `ext_authz`, {algorithm}"), 1.0, ratio));
+        let ratio = larger(carded.ratio(grpc, Sample::processor), carded.ratio(http, Sample::processor));
+        let what = format!("not cached: processor time of `ext_authz` and its server, {algorithm}");
+        report.limits.push(Limit::at_most(what, 0.6, ratio));
+        let (alone, p50) = (find(one, CARDED, algorithm)?, |sample: &Sample| sample.p50);
+        let (grpc, http) = (find(one, GRPC, algorithm)?, find(one, HTTP, algorithm)?);
+        let ratio = larger(alone.ratio(grpc, p50), alone.ratio(http, p50));
+        let what = format!("not cached: median latency of `ext_authz` on one connection, {algorithm}");
+        report.limits.push(Limit::at_most(what, 0.65, ratio));
+        let cached = find(many, CACHED, algorithm)?;
+        let (grpc, http) = (find(many, GRPC_CACHED, algorithm)?, find(many, HTTP_CACHED, algorithm)?);
+        let ratio = smaller(cached.ratio(grpc, rate), cached.ratio(http, rate));
+        let what = format!("cached: throughput of `ext_authz` with a cache in its server, {algorithm}");
+        report.limits.push(Limit::at_least(what, 1.7, ratio));
+    }
+    Ok(())
+}
+
+fn smaller(one: Spread, other: Spread) -> Spread {
+    if one.median < other.median { one } else { other }
+}
+
+fn larger(one: Spread, other: Spread) -> Spread {
+    if one.median > other.median { one } else { other }
+}
