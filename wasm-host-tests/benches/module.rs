@@ -18,7 +18,7 @@ const ASYMMETRIC: [&str; 6] = ["RS256", "RS512", "PS256", "ES256", "ES384", "EdD
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn keys() -> Vec<SigningKey> {
-    let algorithm = |name| Algorithm::parse(name).expect("an algorithm");
+    let algorithm = |name: &str| Algorithm::parse(name).expect("an algorithm");
     let rsa = SigningKey::generate(algorithm("RS256"), "RS256", &[7; 32]).expect("a key");
     let make = |name: &str| match rsa.with_algorithm(algorithm(name)) {
         Ok(key) => key.with_kid(Some(name)),
