@@ -65,7 +65,7 @@ pub fn explain(gate: &Gate, question: &Question, source: &Source, now: Timestamp
         let mut listen = |event: Event<'_>| tell(&mut story, &event);
         let mut random = |bytes: &mut [u8]| random(bytes);
         let mut around = Around {
-            verdicts: &mut Verdicts::new(0),
+            verdicts: &mut Verdicts::new(0, &mut |_| false),
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut random,

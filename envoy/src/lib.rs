@@ -3,6 +3,7 @@
 //!
 //! Nothing here is part of what runs in production; it is native code that may use the network and the file system.
 
+pub mod bench;
 pub mod client;
 pub mod config;
 pub mod demo;

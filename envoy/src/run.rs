@@ -15,7 +15,7 @@ use crate::config::Bootstrap;
 use crate::{fetch, target};
 
 /// How long an Envoy may take to become ready; a debug build of nothing and a busy machine are allowed for.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 
 /// How to start an Envoy.
 #[derive(Clone, Debug)]

@@ -6,9 +6,10 @@ use carded_envoy::client::Request;
 use carded_envoy::idp::Behaviour;
 use carded_envoy::keys::{claims, with};
 use serde_json::json;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::common::{AUDIENCE, ISSUER, Setup, World, alice, config, in_each_envoy};
+use crate::common::{AUDIENCE, ISSUER, Setup, World, alice, config, eventually, in_each_envoy};
 
 in_each_envoy!(
     threat_77_a_provider_that_fails_refuses_and_recovers,
@@ -48,8 +49,7 @@ async fn threat_77_a_provider_that_fails_refuses_and_recovers(version: &'static 
         world.passes("what needs no keys", Request::get("/open/x")).await?;
     }
     world.idp.behave(Behaviour::Well);
-    tokio::time::sleep(COOLDOWN).await;
-    world.alive().await
+    world.recovers().await
 }
 
 /// Threat 52: keys are fetched from configured hosts by https only, whatever a discovery document says.
@@ -74,20 +74,37 @@ async fn threat_52_a_discovery_document_that_points_elsewhere(version: &'static 
 
 async fn stale_keys_serve_while_the_provider_is_down(version: &'static str) -> Result<()> {
     let mut config = config();
-    config["fetch"]["lifetime"] = json!({ "default": "1s", "min": "1s", "max": "2s" });
-    config["fetch"]["stale"] = json!("3s");
+    // fresh for a second; stale for so long that also a slow machine asks in that time
+    const STALE: Duration = Duration::from_secs(8);
+    config["fetch"]["lifetime"] = json!({ "default": "1s", "min": "1s", "max": "1s" });
+    config["fetch"]["stale"] = json!("8s");
     let world = Setup { config, ..Default::default() }.start(version).await?;
     world.passes("fresh", Request::get("/api/orders").bearer(&world.token())).await?;
     world.idp.behave(Behaviour::Down);
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        world.passes("stale", Request::get("/api/orders").bearer(&world.token())).await?;
-    }
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    world.refused("too old", Request::get("/api/orders").bearer(&world.token()), 503, "keys_unavailable").await?;
+    let (down, stale) = (Instant::now(), AtomicUsize::new(0));
+    eventually("too old", || {
+        let asked = down.elapsed();
+        let reply = world.send(Request::get("/api/orders").bearer(&world.token()));
+        let (world, stale) = (&world, &stale);
+        async move {
+            let reply = reply.await?;
+            if reply.status == 200 {
+                // over two seconds nobody has fetched, and what was fetched before is no longer fresh
+                stale.fetch_add(usize::from(asked > Duration::from_secs(2)), Ordering::Relaxed);
+                ensure!(asked < STALE + Duration::from_secs(4), "keys served {asked:?} after they were fetched");
+                return Ok(false);
+            }
+            ensure!((reply.status, reply.code().as_str()) == (503, "keys_unavailable"), "{}", reply.text());
+            // a machine that was too slow to refresh them before has the older ones
+            ensure!(down.elapsed() > STALE / 2, "stale keys did not serve for {:?}", down.elapsed());
+            world.passes("what needs no keys", Request::get("/open/x")).await?;
+            Ok(true)
+        }
+    })
+    .await?;
+    ensure!(stale.into_inner() > 0, "nothing was asked while the keys were stale");
     world.idp.behave(Behaviour::Well);
-    tokio::time::sleep(COOLDOWN).await;
-    world.alive().await
+    world.recovers().await
 }
 
 async fn threat_79_unknown_kids_and_issuers_fetch_once_per_cooldown(version: &'static str) -> Result<()> {
@@ -151,11 +168,12 @@ async fn tenants_are_fetched_one_by_one(version: &'static str) -> Result<()> {
     world.idp.publish(&issuer("a"), &[&world.key]);
     world.idp.publish(&issuer("b"), &[&world.partner]);
     world.idp.publish(&issuer("c"), &[&world.key]);
-    tokio::time::sleep(COOLDOWN).await;
     let token = |world: &World, key: bool, tenant: &str| {
         let claims = with(alice(), json!({ "iss": issuer(tenant) }));
         if key { world.key.token(&claims) } else { world.partner.token(&claims) }
     };
+    world.has_keys(|| Request::get("/x").bearer(&token(&world, true, "a"))).await?;
+    world.has_keys(|| Request::get("/x").bearer(&token(&world, false, "b"))).await?;
     world.passes("a", Request::get("/x").bearer(&token(&world, true, "a"))).await?;
     world.passes("b", Request::get("/x").bearer(&token(&world, false, "b"))).await?;
     world

@@ -187,7 +187,7 @@ async fn threat_92_patterns_have_a_bounded_cost(version: &'static str) -> Result
     let start = Instant::now();
     let path = format!("/{}x", "a/".repeat(8000));
     world.refused("16 KB of segments", Request::get(path), 403, "no_rule").await?;
-    ensure!(start.elapsed() < Duration::from_secs(2), "one path took {:?}", start.elapsed());
+    ensure!(start.elapsed() < Duration::from_secs(10), "one path took {:?}", start.elapsed());
     Ok(())
 }
 

@@ -39,12 +39,30 @@ async fn keys_rotate_under_load(version: &'static str) -> Result<()> {
             Ok(())
         });
     }
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let requests = |more: usize| {
+        let (sent, already) = (sent.clone(), sent.load(Ordering::Relaxed));
+        eventually("requests pass", move || {
+            let now = sent.load(Ordering::Relaxed);
+            async move { Ok(now >= already + more) }
+        })
+    };
+    requests(100).await?;
+    let before = world.idp.requests("/jwks");
     world.idp.publish(ISSUER, &[&world.key, &new]);
-    // as providers do: published first, used when it is known
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // as providers do: published first, used when it is known, which takes no request with it
+    eventually("the keys are refreshed", || async { Ok(world.idp.requests("/jwks") >= before + 2) }).await?;
+    let probe = new.token(&alice());
+    eventually("every worker has them", || async {
+        for _ in 0..8 {
+            if world.send(Request::get("/api/orders").bearer(&probe)).await?.status != 200 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+    .await?;
     use_new.store(true, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    requests(100).await?;
     world.idp.publish(ISSUER, &[&new]);
     eventually("the old key is refused by every worker", || async {
         for token in [&remembered, &world.token()].repeat(4) {

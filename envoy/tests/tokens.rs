@@ -1,13 +1,13 @@
 //! Threats 1 to 27 and 90 through the real Envoy: tokens that no honest issuer makes, each refused with its code.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carded_envoy::client::Request;
 use carded_envoy::keys::{Key, base64url, key_set, now, with};
 use serde_json::{Value, json};
 
-use crate::common::{AUDIENCE, ISSUER, PARTNER, Setup, World, alice, config, in_each_envoy};
+use crate::common::{AUDIENCE, ISSUER, PARTNER, Setup, World, alice, config, eventually, in_each_envoy};
 
 in_each_envoy!(
     threats_01_to_06_form,
@@ -27,7 +27,7 @@ async fn refuse_all(world: &World, cases: Vec<(&str, String, &str)>) -> Result<(
             wrong.push(format!("{error:#}"));
         }
     }
-    anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     world.alive().await
 }
 
@@ -172,7 +172,7 @@ async fn threats_07_to_18_algorithms_and_keys(version: &'static str) -> Result<(
         ("18: deflated", with_header(json!({ "zip": "DEF" })), "critical_header"),
     ];
     refuse_all(&world, cases).await?;
-    anyhow::ensure!(world.idp.requests("/attacker") == 0, "10: a URL of the token was fetched");
+    ensure!(world.idp.requests("/attacker") == 0, "10: a URL of the token was fetched");
     Ok(())
 }
 
@@ -201,7 +201,7 @@ async fn threats_19_to_21_issuer_and_audience(version: &'static str) -> Result<(
         ("21: a prefix", with_claims(json!({ "aud": format!("{AUDIENCE}.evil.example") })), "audience_mismatch"),
     ];
     refuse_all(&world, cases).await?;
-    anyhow::ensure!(
+    ensure!(
         world.idp.requests("/.well-known/openid-configuration") == discoveries,
         "something was fetched for an issuer that is not trusted"
     );
@@ -299,13 +299,9 @@ async fn key_sets_that_are_refused(version: &'static str) -> Result<()> {
     );
     let before = world.upstream.hits();
     let reply = world.send(Request::get("/api/orders").bearer(&forged)).await?;
-    anyhow::ensure!(
-        (400..600).contains(&reply.status) && world.upstream.hits() == before,
-        "16: a small-order key: {reply:?}"
-    );
+    ensure!((400..600).contains(&reply.status) && world.upstream.hits() == before, "16: a small-order key: {reply:?}");
     world.idp.publish(ISSUER, &[&world.key]);
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    world.alive().await
+    world.recovers().await
 }
 
 /// Threat 27: what is remembered of a token ends when the token does.
@@ -313,10 +309,15 @@ async fn a_remembered_verdict_ends_with_its_token(version: &'static str) -> Resu
     let mut config = config();
     config["issuers"]["corp"]["clock_skew"] = json!("0s");
     let world = Setup { config, concurrency: 1, ..Default::default() }.start(version).await?;
-    let short = world.token_with(json!({ "exp": now() + 2 }));
+    let ends = now() + 8;
+    let short = world.token_with(json!({ "exp": ends }));
     world.passes("at first", Request::get("/api/orders").bearer(&short)).await?;
     world.passes("remembered", Request::get("/api/orders").bearer(&short)).await?;
-    tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
+    eventually("it expires", || async {
+        Ok(world.send(Request::get("/api/orders").bearer(&short)).await?.status != 200)
+    })
+    .await?;
+    ensure!(now() >= ends, "refused before its end");
     world.refused("expired", Request::get("/api/orders").bearer(&short), 401, "token_expired").await?;
     world.alive().await
 }

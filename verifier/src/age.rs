@@ -24,6 +24,17 @@ pub struct AgePolicy {
 }
 
 impl AgePolicy {
+    /// Whether it can be asked for: an age between 1 and 150, and at most eight others, all of them higher.
+    ///
+    /// # Errors
+    /// The member that is wrong, by its path, and why.
+    pub fn check(&self) -> Result<(), (&'static [&'static str], &'static str)> {
+        if !(1..=150).contains(&self.at_least) || self.higher.iter().any(|higher| *higher <= self.at_least) {
+            return Err((&["age"], "`at_least` is between 1 and 150, and `higher` has higher ages only"));
+        }
+        if self.higher.len() > 8 { Err((&["age", "higher"], "8 at most")) } else { Ok(()) }
+    }
+
     /// The claims to ask for, and the sets of them that do, the least telling first: for [`CredentialQuery::claims`]
     /// and [`CredentialQuery::claim_sets`].
     ///

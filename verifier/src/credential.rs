@@ -12,6 +12,8 @@ use crate::limits::Limits;
 use crate::signer::TrustedSigner;
 use crate::trust::MOST_SKEW;
 use crate::url::{UrlError, UrlPolicy};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 use std::time::Duration;
 
@@ -132,6 +134,15 @@ impl TrustedIssuer {
         }
         let id = IssuerId::parse(text, policy).map_err(TrustedIssuerError::Url)?;
         if id.is_url() && !id.is_pattern() { Ok(Self::Https(id)) } else { Err(TrustedIssuerError::NotHttps) }
+    }
+}
+
+impl TrustedIssuer {
+    /// Takes a root's certificate, as PEM or as the base64 of its DER.
+    pub fn root(text: &str) -> Option<Self> {
+        let inner: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        let inner: String = inner.split_ascii_whitespace().collect();
+        STANDARD.decode(inner).ok().map(|certificate| Self::Root { certificate })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One matcher serves both sides: a wallet chooses with it, a verifier checks again with it what came back.
 //! The bounds on a query are fixed: see [`Query::parse`].
+mod configured;
 mod parse;
 mod path;
 mod select;

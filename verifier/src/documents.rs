@@ -89,7 +89,10 @@ pub struct Documents {
     entries: BTreeMap<Slot, Entry>,
     /// when a fetch for a made-up tenant last failed: one for the issuer, not one for each name
     unknown_failed: BTreeMap<IssuerIndex, Timestamp>,
+    /// see [`version`](Self::version)
     version: u64,
+    /// how many different documents there ever were
+    revisions: u64,
 }
 
 #[derive(Debug)]
@@ -109,6 +112,8 @@ pub(crate) struct Stored {
     bytes: usize,
     /// of the reply's body, to tell whether a newer one says anything else
     digest: [u8; 32],
+    /// the same for as long as it says the same, and no other document's
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -138,6 +143,11 @@ impl Stored {
         self.expires
     }
 
+    /// Which document it is: another number as soon as it says anything else.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     pub(crate) fn jwks_fetch(&self) -> Option<&Fetch> {
         if let Content::Discovery(fetch) = &self.content { Some(fetch) } else { None }
     }
@@ -161,7 +171,13 @@ impl Stored {
 impl Documents {
     /// None yet.
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), entries: BTreeMap::new(), unknown_failed: BTreeMap::new(), version: 0 }
+        Self {
+            limits: limits.clone(),
+            entries: BTreeMap::new(),
+            unknown_failed: BTreeMap::new(),
+            version: 0,
+            revisions: 0,
+        }
     }
 
     /// Takes the reply to a fetch, received at `now`. It replaces the document that was there, unless that one is
@@ -185,7 +201,7 @@ impl Documents {
             // the provider has moved its keys: those of the old address serve no more
             Some(entry) => {
                 *entry = failure();
-                self.version = self.version.wrapping_add(1);
+                self.changed();
             }
             // anyone can make up a tenant: one note for the issuer, none for the name
             None if !fetch.is_configured() && fetch.kind() == DocumentKind::Discovery => self.note_unknown(fetch, now),
@@ -194,10 +210,22 @@ impl Documents {
                     self.entries.insert(fetch.slot().clone(), failure());
                 } else {
                     // without room for a note the tenant is forgotten, and as good as made up
-                    self.entries.remove(&Slot { kind: DocumentKind::Discovery, ..fetch.slot().clone() });
+                    self.forget(&Slot { kind: DocumentKind::Discovery, ..fetch.slot().clone() });
                     self.note_unknown(fetch, now);
                 }
             }
+        }
+    }
+
+    /// What was decided on the documents of before has to be looked at again.
+    fn changed(&mut self) {
+        self.version = self.version.wrapping_add(1);
+    }
+
+    /// Forgets a document. One that is fetched anew later may say anything, so nothing rests on this one any more.
+    fn forget(&mut self, slot: &Slot) {
+        if self.entries.remove(slot).is_some_and(|entry| entry.document.is_some()) {
+            self.changed();
         }
     }
 
@@ -260,6 +288,12 @@ impl Documents {
         };
         let lifetime = asked.unwrap_or(bounds.default).clamp(bounds.min, bounds.max);
         let expires = now.saturating_add(lifetime);
+        let digest = Sha256::digest(&reply.body).into();
+        let before = self.entries.get(fetch.slot()).and_then(|entry| Some((&entry.fetch, entry.document.as_ref()?)));
+        let same = before.filter(|(of, before)| *of == fetch && before.digest == digest);
+        let revision = same.map_or(self.revisions.wrapping_add(1), |(_, before)| before.revision);
+        // also after a failure: who did without it looks again
+        let changed = self.entries.contains_key(fetch.slot()) && same.is_none();
         let document = Stored {
             content,
             fetched: now,
@@ -268,13 +302,12 @@ impl Documents {
             expires,
             stale_until: expires.saturating_add(stale),
             bytes: reply.body.len(),
-            digest: Sha256::digest(&reply.body).into(),
+            digest,
+            revision,
         };
-        let before = self.entries.get(fetch.slot()).and_then(|entry| entry.document.as_ref());
-        // what a status list says is asked of it anew each time: no verdict of before rests on it
-        let says_who_signs = fetch.kind() != DocumentKind::StatusList;
-        if says_who_signs && before.is_some_and(|before| before.digest != document.digest) {
-            self.version = self.version.wrapping_add(1);
+        self.revisions = self.revisions.max(revision);
+        if changed {
+            self.changed();
         }
         let entry = Entry { fetch: fetch.clone(), document: Some(document), failed: None };
         self.entries.insert(fetch.slot().clone(), entry);
@@ -299,7 +332,7 @@ impl Documents {
                 break;
             }
             if slot != *newest.slot() {
-                self.entries.remove(&slot);
+                self.forget(&slot);
                 memory = memory.saturating_sub(bytes);
             }
         }
@@ -320,10 +353,9 @@ impl Documents {
             .filter(|(_, entry)| fetch.is_configured() || !entry.fetch.is_configured())
             .min_by_key(|(_, entry)| (entry.fetch.is_configured(), age(entry)))
             .map(|(slot, _)| slot.clone());
-        match victim.and_then(|slot| self.entries.remove(&slot)) {
-            Some(_) => Ok(()),
-            None => Err(FetchFailure::NoRoom),
-        }
+        let Some(slot) = victim else { return Err(FetchFailure::NoRoom) };
+        self.forget(&slot);
+        Ok(())
     }
 
     /// What to fetch in the background now: documents near their end or that failed a cooldown ago, and the key sets
@@ -363,8 +395,10 @@ impl Documents {
         wanted && self.cooling(entry.failed, now).is_none()
     }
 
-    /// Changes whenever a document is replaced by one that says something else, so that what was decided on the old one
-    /// can be forgotten. A document that is only new, or renewed unchanged, takes nothing back.
+    /// Changes whenever any document is replaced by one that says something else, or forgotten, so that whoever remembers
+    /// what was decided looks again whether its own documents still say the same
+    /// ([`Condensed::still_holds`](crate::Condensed::still_holds), [`crate::verify_status`]). A document of which
+    /// nothing was known, or that is renewed unchanged, takes nothing back.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version

@@ -175,7 +175,7 @@ impl Fetch {
 
 impl PartialEq for Fetch {
     fn eq(&self, other: &Self) -> bool {
-        self.inner.id == other.inner.id
+        Arc::ptr_eq(&self.inner, &other.inner) || self.inner.id == other.inner.id
     }
 }
 

@@ -52,20 +52,10 @@ pub(crate) fn establish<'a>(
     let mut token = jwt::parse(inner, limits)?;
     let vc = credential::take(std::mem::take(&mut token.claims))?;
 
-    steps.next(Check::Issuer);
     let mut iss = Map::new();
     iss.insert("iss".to_owned(), vc.issuer.into());
     token.claims = iss;
-    let trusted: Vec<_> = compiled.issuers.iter().collect();
-    let trusted = signer::choose(&trusted, &token, false)?;
-    steps.next(Check::Algorithm);
-    let algorithm = signer::algorithm(&token, &policy.algorithms)?;
-    steps.next(Check::Key);
-    let signer = signer::find(trusted, &token, None, algorithm, &policy.algorithms, world)?;
-    steps.next(Check::Signature);
-    if world.trust.provider().verify(algorithm, signer.key.get(), token.message, &token.signature).is_err() {
-        return deny(Code::SignatureInvalid, "the issuer's signature does not hold");
-    }
+    let vouched = context.vouched(&token, steps)?;
 
     steps.next(Check::Type);
     if !matches!(token.typ.as_deref().map(bare_type).as_deref(), None | Some("jwt" | "vc+jwt")) {
@@ -76,16 +66,7 @@ pub(crate) fn establish<'a>(
     }
     steps.next(Check::Time);
     check_validity(policy, [vc.end, vc.begin, vc.issued], world.now)?;
-    let established = Established {
-        issuer: signer.name.into_owned(),
-        authority_key_ids: signer.authority_key_ids,
-        algorithm,
-        kid: token.kid,
-        keys_until: signer.until,
-        types: vc.types,
-        claims: vc.claims,
-        expires: vc.end,
-    };
+    let established = vouched.establish(vc.types, vc.claims, vc.end);
     Ok((established, Shown { envelope, subject: vc.subject }))
 }
 

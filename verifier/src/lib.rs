@@ -52,6 +52,7 @@ pub mod algorithm;
 pub mod base64url;
 mod checks;
 pub mod claim_path;
+pub mod condensed;
 pub mod credential;
 mod credential_issuer;
 mod date;
@@ -89,6 +90,7 @@ mod x509;
 
 pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;
+pub use condensed::{Basis, Condensed};
 pub use credential::{
     CredentialError, CredentialIndex, CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer,
 };

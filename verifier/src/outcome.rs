@@ -1,6 +1,7 @@
 //! What comes out: verified claims, a refusal with its reason, or a document to fetch first.
 use crate::algorithm::Algorithm;
 use crate::claim_path::ClaimPath;
+use crate::condensed::{Basis, Window};
 use crate::fetch::Fetch;
 use crate::time::Timestamp;
 use crate::trust::IssuerIndex;
@@ -32,8 +33,8 @@ pub struct Verified {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<String>,
     pub(crate) provider: &'static str,
-    /// until when the key set that was used is fresh; none for keys of the configuration
-    pub(crate) keys_until: Option<Timestamp>,
+    pub(crate) window: Window,
+    pub(crate) basis: Basis,
     pub(crate) passed: Vec<Check>,
 }
 

@@ -10,10 +10,12 @@ use crate::credential::{CompiledCredential, CredentialIndex};
 use crate::dcql::{Candidate, Format};
 use crate::documents::Documents;
 use crate::holder::Holder;
+use crate::jwt::Token;
 use crate::jwt_vc;
 use crate::outcome::{Check, Code, Outcome, Report};
+use crate::sd_jwt;
 use crate::sd_jwt_vc;
-use crate::signer::World;
+use crate::signer::{self, World};
 use crate::status_list::{self, StatusReference};
 use crate::time::Timestamp;
 use crate::trust::Trust;
@@ -165,6 +167,28 @@ pub(crate) struct Established {
     pub(crate) expires: Option<Timestamp>,
 }
 
+/// Whose word a credential is: the issuer's signature holds.
+pub(crate) struct Vouched {
+    issuer: String,
+    authority_key_ids: Vec<Vec<u8>>,
+    algorithm: Algorithm,
+    kid: Option<String>,
+    keys_until: Option<Timestamp>,
+}
+
+impl Vouched {
+    /// With what the credential is and says.
+    pub(crate) fn establish(
+        self,
+        types: Vec<String>,
+        claims: Map<String, Value>,
+        expires: Option<Timestamp>,
+    ) -> Established {
+        let Self { issuer, authority_key_ids, algorithm, kid, keys_until } = self;
+        Established { issuer, authority_key_ids, algorithm, kid, keys_until, types, claims, expires }
+    }
+}
+
 /// How a credential comes.
 #[derive(Clone, Copy)]
 pub(crate) enum Manner<'a> {
@@ -180,6 +204,32 @@ pub(crate) struct Context<'a> {
     pub(crate) compiled: &'a CompiledCredential,
     pub(crate) world: World<'a>,
     pub(crate) manner: Manner<'a>,
+}
+
+impl Context<'_> {
+    /// The way to the issuer's key, and its signature.
+    pub(crate) fn vouched(&self, token: &Token<'_>, steps: &mut Steps) -> Result<Vouched, Stop> {
+        let Self { compiled, world, .. } = *self;
+        let algorithms = &compiled.policy.algorithms;
+        steps.next(Check::Issuer);
+        let trusted: Vec<_> = compiled.issuers.iter().collect();
+        let trusted = signer::choose(&trusted, token, false)?;
+        steps.next(Check::Algorithm);
+        let algorithm = signer::algorithm(token, algorithms)?;
+        steps.next(Check::Key);
+        let signer = signer::find(trusted, token, None, algorithm, algorithms, world)?;
+        steps.next(Check::Signature);
+        if world.trust.provider().verify(algorithm, signer.key.get(), token.message, &token.signature).is_err() {
+            return deny(Code::SignatureInvalid, "the issuer's signature does not hold");
+        }
+        Ok(Vouched {
+            issuer: signer.name.into_owned(),
+            authority_key_ids: signer.authority_key_ids,
+            algorithm,
+            kid: token.kid.clone(),
+            keys_until: signer.until,
+        })
+    }
 }
 
 /// Runs every check on a presentation, at `now`, with what is known.
@@ -237,9 +287,11 @@ fn run(
     let context = Context { compiled, world, manner };
     let (established, satisfied, holder) = match compiled.policy.query.format {
         Format::DcSdJwt => {
-            let (established, shown) = sd_jwt_vc::establish(&context, bytes, steps)?;
+            let (mut established, shown) = sd_jwt_vc::establish(&context, bytes, steps)?;
             steps.next(Check::Claims);
             let satisfied = check_query(&context, &established)?;
+            // a query counts in the credential; everyone else in what is shown of it
+            sd_jwt::drop_withheld(established.claims.values_mut());
             steps.next(Check::Binding);
             let holder = sd_jwt_vc::bind(&context, &established, &shown)?;
             (established, satisfied, holder)

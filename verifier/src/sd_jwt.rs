@@ -108,11 +108,22 @@ impl SdHash {
 /// What a payload says with the disclosures put in.
 #[derive(Debug)]
 pub(crate) struct Processed {
+    /// for a verifier with the digests of elements that are withheld in their places, until [`drop_withheld`]
     pub(crate) claims: Map<String, Value>,
     pub(crate) hash: SdHash,
-    /// where each disclosure went, in their order; empty unless asked for, as holders do
+    /// for a holder: where each disclosure went, in their order
     #[cfg_attr(not(feature = "sign"), expect(dead_code))]
     pub(crate) places: Vec<Vec<ConcretePathElement>>,
+}
+
+/// Who looks at an SD-JWT.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Whoever has all disclosures: a digest without one is a decoy.
+    #[cfg_attr(not(feature = "sign"), allow(dead_code, reason = "verifiers hold nothing"))]
+    Holder,
+    /// Whoever has some: a digest without one may be an element that is withheld.
+    Verifier,
 }
 
 /// A disclosure (section 4.2): a claim of an object, or an element of an array.
@@ -128,7 +139,7 @@ pub(crate) fn process(
     disclosures: &[&[u8]],
     never: &[&str],
     limits: &Limits,
-    with_places: bool,
+    view: View,
 ) -> Result<Processed, Refusal> {
     let hash = SdHash::of_payload(&payload)?;
     let mut by_digest = BTreeMap::new();
@@ -141,8 +152,9 @@ pub(crate) fn process(
     if let Some(name) = never.iter().find(|name| payload.get(**name).is_some_and(withholds)) {
         return Err(invalid(format!("`{name}` may not be withheld, not even in part")));
     }
-    let places = if with_places { vec![Vec::new(); disclosures.len()] } else { Vec::new() };
-    let mut work = Work { by_digest, seen: BTreeSet::new(), depth: limits.json_depth, never, path: Vec::new(), places };
+    let places = if view == View::Holder { vec![Vec::new(); disclosures.len()] } else { Vec::new() };
+    let (seen, path, depth) = (BTreeSet::new(), Vec::new(), limits.json_depth);
+    let mut work = Work { by_digest, seen, depth, never, view, path, places };
     work.object(&mut payload, 1)?;
     payload.remove("_sd_alg");
     if !work.by_digest.is_empty() {
@@ -169,6 +181,26 @@ fn parse_disclosure(text: &[u8], limits: &Limits) -> Result<Disclosure, Refusal>
     }
 }
 
+/// Whether an element of an array is withheld, or a decoy: its digest stands there alone (section 4.2.4.2). Nothing that
+/// is shown looks so, because [`process`] takes no claim of that name.
+pub(crate) fn is_withheld(element: &Value) -> bool {
+    element.as_object().is_some_and(|object| object.len() == 1 && object.contains_key("..."))
+}
+
+/// Takes the digests of withheld elements out (section 7.1, step 3.d): what a verifier acts on.
+pub(crate) fn drop_withheld<'a>(values: impl Iterator<Item = &'a mut Value>) {
+    for value in values {
+        match value {
+            Value::Object(object) => drop_withheld(object.values_mut()),
+            Value::Array(elements) => {
+                elements.retain(|element| !is_withheld(element));
+                drop_withheld(elements.iter_mut());
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Whether anything in a value is replaced by a digest.
 fn withholds(value: &Value) -> bool {
     match value {
@@ -186,6 +218,7 @@ struct Work<'a> {
     /// how deep the whole may be
     depth: usize,
     never: &'a [&'a str],
+    view: View,
     /// where the work is; kept only where places are asked for
     path: Vec<ConcretePathElement>,
     places: Vec<Vec<ConcretePathElement>>,
@@ -254,7 +287,13 @@ impl Work<'_> {
                     let Some(Value::String(digest)) = digest.filter(|_| alone) else {
                         return Err(invalid("an array element with `...` that is not one digest"));
                     };
-                    let Some((index, disclosure)) = self.take(digest)? else { continue };
+                    let Some((index, disclosure)) = self.take(digest)? else {
+                        if self.view == View::Verifier {
+                            map.insert("...".to_owned(), Value::Null);
+                            kept.push(Value::Object(map));
+                        }
+                        continue;
+                    };
                     if disclosure.name.is_some() {
                         return Err(invalid("a disclosure of a claim stands for an array element"));
                     }

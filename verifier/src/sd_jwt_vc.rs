@@ -5,8 +5,7 @@ use crate::holder::Holder;
 use crate::jwt::{self, Token, bare_type};
 use crate::outcome::{Check, Code};
 use crate::presentation::{Context, Established, Manner};
-use crate::sd_jwt::{self, SdHash, key_binding};
-use crate::signer;
+use crate::sd_jwt::{self, SdHash, View, key_binding};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
 
@@ -32,22 +31,12 @@ pub(crate) fn establish<'a>(
     let parts = sd_jwt::split(bytes, limits)?;
     let token = jwt::parse(parts.jwt, limits)?;
 
-    steps.next(Check::Issuer);
-    let trusted: Vec<_> = compiled.issuers.iter().collect();
-    let trusted = signer::choose(&trusted, &token, false)?;
-    steps.next(Check::Algorithm);
-    let algorithm = signer::algorithm(&token, &policy.algorithms)?;
-    steps.next(Check::Key);
-    let signer = signer::find(trusted, &token, None, algorithm, &policy.algorithms, world)?;
-    steps.next(Check::Signature);
-    if world.trust.provider().verify(algorithm, signer.key.get(), token.message, &token.signature).is_err() {
-        return deny(Code::SignatureInvalid, "the issuer's signature does not hold");
-    }
+    let vouched = context.vouched(&token, steps)?;
 
     steps.next(Check::Type);
     check_type(policy, &token)?;
     steps.next(Check::Disclosures);
-    let processed = sd_jwt::process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, false)?;
+    let processed = sd_jwt::process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, View::Verifier)?;
     steps.next(Check::Time);
     let claims = processed.claims;
     let expires = check_times(policy, &claims, world.now)?;
@@ -57,16 +46,7 @@ pub(crate) fn establish<'a>(
         // looked at already; it cannot be withheld
         _ => return deny(Code::ClaimMissing, "`vct` is missing"),
     };
-    let established = Established {
-        issuer: signer.name.into_owned(),
-        authority_key_ids: signer.authority_key_ids,
-        algorithm,
-        kid: token.kid,
-        keys_until: signer.until,
-        types,
-        claims,
-        expires,
-    };
+    let established = vouched.establish(types, claims, expires);
     Ok((established, Shown { hashed: parts.hashed, kb_jwt: parts.kb_jwt, hash: processed.hash }))
 }
 

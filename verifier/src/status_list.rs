@@ -122,9 +122,9 @@ pub(crate) fn check(
         }
     };
     match read(token, reference, issuer, compiled, world) {
-        Ok((status, exp)) => {
+        Ok((status, end)) => {
             judge(status)?;
-            Ok(exp.map_or(until, |exp| exp.min(until)))
+            Ok(end.map_or(until, |end| end.min(until)))
         }
         // its signer's keys cannot be had, so neither can the status
         Err(Stop::Denied(_, _, Some(left))) if compiled.policy.status_unavailable == StatusUnavailable::Accept => {
@@ -146,7 +146,8 @@ fn judge(status: u8) -> Result<(), Stop> {
     }
 }
 
-/// The status in a list, after all that section 8.3 asks of the list; and the list's `exp`.
+/// The status in a list, after all that section 8.3 asks of the list; and until when that holds beside the list's age: its
+/// `exp`, and the time for which its signer's keys are fresh.
 fn read(
     stored: &StatusListToken,
     reference: &StatusReference,
@@ -203,8 +204,9 @@ fn read(
     if exp.is_some_and(|exp| exp <= world.now) {
         return deny(Code::StatusInvalid, "the status list has expired");
     }
+    let end = [exp, signer.until].into_iter().flatten().min();
     match list.get(reference.idx) {
-        Some(status) => Ok((status, exp)),
+        Some(status) => Ok((status, end)),
         None => deny(Code::StatusInvalid, "its place is outside the status list"),
     }
 }

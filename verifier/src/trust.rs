@@ -133,6 +133,8 @@ pub(crate) struct Compiled {
     pub(crate) issuer: Issuer,
     pub(crate) index: IssuerIndex,
     pub(crate) name: Arc<str>,
+    /// `iss` of its tokens, where it is no pattern
+    pub(crate) iss: Arc<str>,
     /// `typ`s in lower case, without `application/`
     pub(crate) types: Option<Vec<String>>,
     /// the first document; none for inline keys, and for the tenants of a pattern made when one is met
@@ -275,7 +277,8 @@ impl Trust {
             return Err(TrustError::DuplicateIssuer(other, name));
         }
         let types = issuer.typ.as_ref().map(|types| types.iter().map(|typ| bare_type(typ)).collect());
-        let mut compiled = Compiled { name: Arc::from(issuer.name.as_str()), issuer, index, types, first: None };
+        let (shared, iss) = (Arc::from(issuer.name.as_str()), Arc::from(issuer.issuer.as_str()));
+        let mut compiled = Compiled { name: shared, iss, issuer, index, types, first: None };
         compiled.first = match &compiled.issuer.keys {
             KeySource::Inline(_) => None,
             KeySource::JwksUri(url) => {

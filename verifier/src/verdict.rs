@@ -5,7 +5,8 @@
 //! Nothing is fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
 use crate::algorithm::Algorithm;
 use crate::checks::{self, Steps, Stop, deny, time};
-use crate::documents::{Documents, Found};
+use crate::condensed::{Basis, Window};
+use crate::documents::{Documents, Found, Stored};
 use crate::evidence::Evidence;
 use crate::fetch::{DocumentKind, Fetch};
 use crate::issuer::{Issuer, KeySource};
@@ -15,7 +16,7 @@ use crate::jwt::{self, Token, bare_type};
 use crate::outcome::{Check, Code, Outcome, Verified};
 use crate::signer;
 use crate::time::Timestamp;
-use crate::trust::{Compiled, Trust};
+use crate::trust::{Compiled, IssuerIndex, Trust};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -33,15 +34,16 @@ pub fn verify(evidence: &Evidence<'_>, trust: &Trust, known: &Documents, now: Ti
     steps.finish(result, |verified, passed| Verified { passed, ..verified })
 }
 
-impl Verified {
-    /// Whether a verdict of before still holds, for callers that remember verdicts: the times are checked again, and
-    /// the key set that was used is still fresh. Beside this the caller forgets all verdicts when
-    /// [`Documents::version`] changes.
-    #[must_use]
-    pub fn still_holds(&self, trust: &Trust, now: Timestamp) -> bool {
-        self.keys_until.is_none_or(|until| now < until)
-            && trust.issuer(self.issuer).is_some_and(|issuer| check_times(issuer, &self.claims, now).is_ok())
-    }
+/// The key set that a verification of an issuer's token would rest on now; `None` where it cannot be had without a fetch.
+pub(crate) fn basis(
+    trust: &Trust,
+    issuer: IssuerIndex,
+    tenant: Option<&str>,
+    known: &Documents,
+    now: Timestamp,
+) -> Option<Basis> {
+    let keys = find_keys(trust, trust.compiled(issuer)?, tenant, known, now).ok()?;
+    Some(Basis { revision: keys.revision, until: keys.until, version: known.version() })
 }
 
 fn run(
@@ -69,7 +71,7 @@ fn run(
     };
 
     steps.next(Check::Key);
-    let (key, keys_until) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
+    let (key, basis) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
 
     steps.next(Check::Signature);
     if trust.provider().verify(algorithm, key, token.message, &token.signature).is_err() {
@@ -81,7 +83,7 @@ fn run(
     steps.next(Check::Audience);
     check_audience(issuer, &token.claims)?;
     steps.next(Check::Time);
-    let expires = check_times(issuer, &token.claims, now)?;
+    let (expires, window) = check_times(issuer, &token.claims, now)?;
     steps.next(Check::Claims);
     check_claims(issuer, &token.claims)?;
 
@@ -93,7 +95,8 @@ fn run(
         algorithm,
         kid: token.kid.clone(),
         provider: trust.provider().name(),
-        keys_until,
+        window,
+        basis,
         passed: Vec::new(),
         claims: token.claims,
     })
@@ -122,7 +125,10 @@ fn find_issuer<'t, 'c>(
 struct Keys<'a> {
     set: &'a KeySet,
     fetch: Option<Fetch>,
+    /// until when it is fresh, and the document that names it
     until: Option<Timestamp>,
+    /// which document it is
+    revision: Option<u64>,
 }
 
 fn find_key<'a>(
@@ -133,11 +139,11 @@ fn find_key<'a>(
     algorithm: Algorithm,
     known: &'a Documents,
     now: Timestamp,
-) -> Result<(&'a PublicKey, Option<Timestamp>), Stop> {
+) -> Result<(&'a PublicKey, Basis), Stop> {
     let keys = find_keys(trust, compiled, tenant, known, now)?;
     let sole = |key_type| compiled.sole_algorithm(key_type);
     let key = signer::pick(keys.set, keys.fetch.as_ref(), token, algorithm, sole, known, now)?;
-    Ok((key, keys.until))
+    Ok((key, Basis { revision: keys.revision, until: keys.until, version: known.version() }))
 }
 
 fn find_keys<'a>(
@@ -147,10 +153,13 @@ fn find_keys<'a>(
     known: &'a Documents,
     now: Timestamp,
 ) -> Result<Keys<'a>, Stop> {
-    let jwks = match &compiled.issuer.keys {
-        KeySource::Inline(set) => return Ok(Keys { set, fetch: None, until: None }),
-        KeySource::JwksUri(_) => compiled.first.as_ref(),
-        KeySource::Discovery => discover(trust, compiled, tenant, known, now)?,
+    let (jwks, named_until) = match &compiled.issuer.keys {
+        KeySource::Inline(set) => return Ok(Keys { set, fetch: None, until: None, revision: None }),
+        KeySource::JwksUri(_) => (compiled.first.as_ref(), None),
+        KeySource::Discovery => {
+            let metadata = discover(trust, compiled, tenant, known, now)?;
+            (metadata.jwks_fetch(), Some(metadata.expires()))
+        }
     };
     let Some(jwks) = jwks else {
         return unavailable("the issuer's keys have no address", trust.limits().cooldown);
@@ -165,27 +174,31 @@ fn find_keys<'a>(
         },
         Found::Unavailable(left) => unavailable("the issuer's keys could not be fetched", left),
         Found::Document(document) => match document.keys() {
-            Some(set) => Ok(Keys { set, fetch: Some(jwks.clone()), until: Some(document.expires()) }),
+            Some(set) => {
+                let until = document.expires();
+                let until = Some(named_until.map_or(until, |named| until.min(named)));
+                Ok(Keys { set, fetch: Some(jwks.clone()), until, revision: Some(document.revision()) })
+            }
             None => Err(Stop::Need(jwks.clone())),
         },
     }
 }
 
-/// The fetch of the key set that the discovery document of an issuer and tenant names.
+/// The discovery document of an issuer and tenant.
 fn discover<'a>(
     trust: &Trust,
     compiled: &Compiled,
     tenant: Option<&str>,
     known: &'a Documents,
     now: Timestamp,
-) -> Result<Option<&'a Fetch>, Stop> {
+) -> Result<&'a Stored, Stop> {
     let slot = compiled.slot(tenant, DocumentKind::Discovery);
     let unknown = !compiled.names_tenant(tenant) && !known.has(&slot);
     if unknown && let Some(left) = known.unknown_tenants_refused(compiled.index, now) {
         return unavailable("the tenant is not known, and another could not be found a moment ago", left);
     }
     match known.find(&slot, None, now) {
-        Found::Document(document) => Ok(document.jwks_fetch()),
+        Found::Document(document) => Ok(document),
         Found::Unavailable(left) => unavailable("the issuer's metadata could not be fetched", left),
         Found::Need => match compiled.discovery_fetch(tenant, trust) {
             Some(fetch) if unknown => Err(Stop::Need(fetch.for_unknown_tenant())),
@@ -242,8 +255,13 @@ fn check_audience(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), St
     }
 }
 
-/// `exp`, `nbf` and `iat` (RFC 7519 sections 4.1.4 to 4.1.6). Answers with `exp`.
-fn check_times(issuer: &Issuer, claims: &Map<String, Value>, now: Timestamp) -> Result<Option<Timestamp>, Stop> {
+/// `exp`, `nbf` and `iat` (RFC 7519 sections 4.1.4 to 4.1.6). Answers with `exp`, and with the times between which all
+/// of this holds.
+fn check_times(
+    issuer: &Issuer,
+    claims: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<(Option<Timestamp>, Window), Stop> {
     let exp = time(claims, "exp", f64::floor)?;
     let nbf = time(claims, "nbf", f64::ceil)?;
     let iat = time(claims, "iat", f64::floor)?;
@@ -270,7 +288,10 @@ fn check_times(issuer: &Issuer, claims: &Map<String, Value>, now: Timestamp) -> 
             return deny(Code::LifetimeTooLong, format!("issued for more than {} seconds", max.as_secs()));
         }
     }
-    Ok(exp)
+    let forever = Timestamp::from_unix(i64::MAX);
+    let until = exp.map_or(forever, |exp| exp.saturating_add(issuer.clock_skew));
+    let from = nbf.max(iat).map_or(Timestamp::from_unix(i64::MIN), |from| from.saturating_sub(issuer.clock_skew));
+    Ok((exp, Window { from, until }))
 }
 
 fn check_claims(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Stop> {

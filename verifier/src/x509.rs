@@ -120,6 +120,15 @@ impl Leaf {
     }
 }
 
+/// The authority key identifiers of the certificates in the header of a token (OpenID4VP 1.0 section 6.1.1.1). For a
+/// holder, who leaves it to the verifier whether they make a path; what is no certificate has none.
+#[cfg(feature = "sign")]
+pub(crate) fn authority_key_ids(header: &serde_json::Map<String, Value>) -> Vec<Vec<u8>> {
+    let certificates = header.get("x5c").and_then(|x5c| decode(x5c).ok()).unwrap_or_default();
+    let key_id = |der: &CertificateDer<'_>| Extensions::of(der)?.authority_key_id().map(<[u8]>::to_vec);
+    certificates.iter().filter_map(key_id).collect()
+}
+
 /// The certificates of an `x5c`: base64 (not base64url) of DER.
 fn decode(x5c: &Value) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let Value::Array(texts) = x5c else {

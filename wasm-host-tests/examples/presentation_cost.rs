@@ -2,6 +2,7 @@
 //! interleaved rounds. Run by `cargo xtask bench`, which asserts the limit.
 
 #[path = "../tests/support/agency.rs"]
+#[allow(dead_code, reason = "the stories use more of it")]
 mod agency;
 
 use std::time::Instant;

@@ -14,6 +14,7 @@ mod policies;
 mod presenting;
 mod provider;
 mod public;
+mod remembered;
 mod support;
 mod tenants;
 mod tokens;

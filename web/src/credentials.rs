@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use carded_verifier::age::AgePolicy;
 use carded_verifier::credential::{CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer};
-use carded_verifier::dcql::{CredentialQuery, Format};
+use carded_verifier::dcql::CredentialQuery;
+use carded_verifier::time::parse_span;
 use carded_verifier::{Algorithm, CredentialIndex, Trust, UrlPolicy};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -137,15 +136,18 @@ fn read(value: &Value, path: &str) -> Result<Way, String> {
 fn way(id: &str, way: Way, path: &str, policy: UrlPolicy) -> Result<CredentialPolicy, String> {
     let fail = |field: &str, why: &str| format!("{path}.{field}: {why}");
     let age = way.age.map(|age| AgePolicy { at_least: age.at_least, higher: age.higher, birth_date: age.birth_date });
-    if let Some(age) = &age {
-        if !(1..=150).contains(&age.at_least) || age.higher.iter().any(|higher| *higher <= age.at_least) {
-            return Err(fail("age", "`at_least` is between 1 and 150, and `higher` has higher ages only"));
-        }
-        if age.higher.len() > 8 {
-            return Err(fail("age.higher", "8 at most"));
-        }
+    if let Some(Err((member, why))) = age.as_ref().map(AgePolicy::check) {
+        return Err(fail(&member.join("."), why));
     }
-    let query = query(id, way.query, age.as_ref(), way.holder_binding).map_err(|why| fail("query", &why))?;
+    let mut wrong = None;
+    let query = CredentialQuery::configured(&way.query, id, age.as_ref(), way.holder_binding, &mut |member, why| {
+        let why = if member.is_empty() { why.to_owned() } else { format!("`{member}`: {why}") };
+        wrong.get_or_insert_with(|| fail("query", &why));
+    });
+    let query = match (query, wrong) {
+        (Some(query), None) => query,
+        (_, wrong) => return Err(wrong.unwrap_or_else(|| fail("query", "no query"))),
+    };
     let issuers = |words: Vec<TrustedIssuerWord>, field: &str| -> Result<Vec<_>, String> {
         let each = words.into_iter().enumerate();
         each.map(|(index, word)| issuer(word, policy).map_err(|why| fail(&format!("{field}[{index}]"), &why))).collect()
@@ -175,7 +177,7 @@ fn way(id: &str, way: Way, path: &str, policy: UrlPolicy) -> Result<CredentialPo
     compiled.age = age;
     let span = |field: &str, text: Option<String>| -> Result<Option<Duration>, String> {
         let wrong = || fail(field, "a time with its unit, such as 250ms, 2s, 10m, 8h or 1d");
-        text.map(|text| span(&text).ok_or_else(wrong)).transpose()
+        text.map(|text| parse_span(&text).ok_or_else(wrong)).transpose()
     };
     compiled.max_credential_age = span("max_credential_age", way.max_credential_age)?;
     if let Some(skew) = span("clock_skew", way.clock_skew)? {
@@ -190,66 +192,15 @@ fn way(id: &str, way: Way, path: &str, policy: UrlPolicy) -> Result<CredentialPo
     Ok(compiled)
 }
 
-fn query(
-    id: &str,
-    mut members: Map<String, Value>,
-    age: Option<&AgePolicy>,
-    holder_binding: bool,
-) -> Result<CredentialQuery, String> {
-    for (name, why) in [
-        ("id", "the credential's name is its id"),
-        ("multiple", "one presentation answers one query here"),
-        ("require_cryptographic_holder_binding", "say `holder_binding` beside the query"),
-    ] {
-        if members.contains_key(name) {
-            return Err(format!("`{name}`: {why}"));
-        }
-    }
-    // DCQL has a verifier ignore members that it does not know; in a configuration they are mistakes
-    const KNOWN: [&str; 5] = ["format", "meta", "claims", "claim_sets", "trusted_authorities"];
-    if let Some(unknown) = members.keys().find(|name| !KNOWN.contains(&name.as_str())) {
-        return Err(format!("`{unknown}` is not known"));
-    }
-    if age.is_some() && (members.contains_key("claims") || members.contains_key("claim_sets")) {
-        return Err("with `age` the claims are made from it: leave `claims` and `claim_sets` out".to_owned());
-    }
-    members.insert("id".to_owned(), Value::from(id));
-    members.insert("require_cryptographic_holder_binding".to_owned(), Value::from(holder_binding));
-    let mut query = CredentialQuery::parse(&Value::Object(members)).map_err(|why| why.to_string())?;
-    if let Format::Other(format) = &query.format {
-        return Err(format!("`{format}` is not known here: dc+sd-jwt or jwt_vc_json"));
-    }
-    if let Some(age) = age {
-        (query.claims, query.claim_sets) = age.claims(&query.format);
-    }
-    Ok(query)
-}
-
 fn issuer(word: TrustedIssuerWord, policy: UrlPolicy) -> Result<TrustedIssuer, String> {
     match word {
         TrustedIssuerWord::Named(text) => {
             TrustedIssuer::parse(&text, policy).map_err(|why| format!("`{text}` is no issuer: {why}"))
         }
         TrustedIssuerWord::Root(root) => {
-            let inner: String = root.certificate.lines().filter(|line| !line.starts_with("-----")).collect();
-            let inner: String = inner.split_ascii_whitespace().collect();
-            let wrong = |_| "the certificate is neither PEM nor base64".to_owned();
-            STANDARD.decode(inner).map(|certificate| TrustedIssuer::Root { certificate }).map_err(wrong)
+            TrustedIssuer::root(&root.certificate).ok_or_else(|| "the certificate is neither PEM nor base64".to_owned())
         }
     }
-}
-
-fn span(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
 fn yes() -> bool {

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 
 import QRCode from 'qrcode';
 
@@ -491,6 +492,12 @@ test('the keyboard is enough', async () => {
   await who.page.keyboard.press('Enter');
   await who.page.waitForURL(`${world.shop.origin}/done**`);
   await who.close();
+});
+
+test('the module is under 450 kB on its way to a phone', async () => {
+  const module = await readFile(join(process.env.CARDED_WEB, 'wallet/wallet.wasm'));
+  const size = gzipSync(module, { level: 9 }).length;
+  assert.ok(size < 450_000, `${size} bytes compressed`);
 });
 
 test('threat_94_the_build_for_people_reaches_https_alone', async () => {

@@ -436,7 +436,7 @@ export async function person(world, options = {}) {
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
   page.on('pageerror', (error) => problems.push(String(error)));
   const self = { context, page, problems, close: () => context.close() };
-  self.state = (...states) => page.waitForSelector(states.map((state) => `#page[data-state="${state}"]`).join(','), { timeout: 15_000 });
+  self.state = (...states) => page.waitForSelector(states.map((state) => `#page[data-state="${state}"]`).join(','), { timeout: 30_000 });
   self.receive = async (issuer, txCode) => {
     await page.goto(await issuer.offer({ txCode }));
     await self.state('ready');

@@ -35,6 +35,16 @@ pub(crate) fn tests(workspace: &Workspace, scene: &Background) -> Result<Command
     Ok(command)
 }
 
+/// How long a person waits for the wallet; fails where it is over a limit. The demo's wallet must have been built.
+pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
+    let folder = install(workspace)?;
+    run(Command::new("node")
+        .current_dir(&folder)
+        .arg("speed.mjs")
+        .env("CARDED_WEB", workspace.carded().join("web"))
+        .env("CARDED_BROWSER", find(&folder)?))
+}
+
 /// Copies the tests to `target/npm/web/` and gets their packages there: the sources stay free of `node_modules`.
 fn install(workspace: &Workspace) -> Result<PathBuf> {
     let (from, to) = (workspace.root.join("web/tests"), workspace.root.join("target/npm/web"));

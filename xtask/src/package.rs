@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::npm;
-use crate::workspace::{Workspace, human_size, run, write_if_changed};
+use crate::workspace::{Workspace, module_size, run, write_if_changed};
 
 const MANIFEST: &str = "web/package/package.json";
 
@@ -44,8 +44,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
         let bytes = std::fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
         write_if_changed(&out.join(name), &bytes)?;
     }
-    let size = std::fs::metadata(out.join("carded_bg.wasm"))?.len() as usize;
-    println!("target/carded/npm/ (@carded/verifier, module {})", human_size(size));
+    println!("target/carded/npm/ (@carded/verifier, {})", module_size(&out.join("carded_bg.wasm"))?);
     Ok(out)
 }
 

@@ -11,7 +11,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::modules::{BROWSER, ensure_target};
 use crate::npm;
-use crate::workspace::{Workspace, human_size, run};
+use crate::workspace::{Workspace, module_size, run};
 
 /// Which wallet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,7 @@ pub(crate) fn build_wallet(workspace: &Workspace, build: Build) -> Result<PathBu
     let mut bundle = Command::new("node");
     bundle.current_dir(&tools).arg("build.mjs").arg("--wasm").arg(&bindings).arg("--out").arg(&out);
     run(bundle.args((build == Build::Demo).then_some("--demo")))?;
-    let size = std::fs::metadata(out.join("wallet.wasm"))?.len() as usize;
-    println!("target/carded/web/{}/ (module {})", build.folder(), human_size(size));
+    println!("target/carded/web/{}/ ({})", build.folder(), module_size(&out.join("wallet.wasm"))?);
     Ok(out)
 }
 

@@ -1,10 +1,13 @@
 //! Where things are in this repository, and how commands are run in it.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// The repository's folders.
 pub(crate) struct Workspace {
@@ -112,4 +115,12 @@ pub(crate) fn human_size(bytes: usize) -> String {
     } else {
         format!("{:.2} MiB", bytes as f64 / (1024.0 * 1024.0))
     }
+}
+
+/// How large a module is, and how large on its way to a browser (`gzip -9`).
+pub(crate) fn module_size(path: &Path) -> Result<String> {
+    let module = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
+    compressed.write_all(&module)?;
+    Ok(format!("module {}, compressed {}", human_size(module.len()), human_size(compressed.finish()?.len())))
 }

@@ -101,7 +101,7 @@ pub(crate) fn config() -> Value {
             { "effect": "allow", "subjects": ["sub:corp.alice"], "actions": ["GET"], "resources": ["/shared"] },
         ],
         "forward": { "headers": { "x-carded-subject": "corp.sub", "x-carded-roles": "corp.roles", "x-user": "corp.name" } },
-        "fetch": { "clusters": { "idp.example.com": "idp" }, "cooldown": "1s", "timeout": "2s" },
+        "fetch": { "clusters": { "idp.example.com": "idp" }, "cooldown": "1s", "timeout": "5s" },
     })
 }
 
@@ -259,6 +259,22 @@ impl World {
         self.upstream.last().context("nothing seen")
     }
 
+    /// Waits until the issuer's keys are there. Before that this request is refused for want of them, and for nothing else.
+    pub(crate) async fn has_keys(&self, request: impl Fn() -> Request) -> Result<()> {
+        eventually("the keys are there", || async {
+            let reply = self.send(request()).await?;
+            ensure!(reply.status != 503 || reply.code() == "keys_unavailable", "{}", reply.text());
+            Ok(reply.status != 503)
+        })
+        .await
+    }
+
+    /// The same for the keys of most tests, after a failure; then everything is well again.
+    pub(crate) async fn recovers(&self) -> Result<()> {
+        self.has_keys(|| Request::get("/api/orders").bearer(&self.token())).await?;
+        self.alive().await
+    }
+
     /// Every worker is alive: good requests pass on many connections, and no VM has failed.
     pub(crate) async fn alive(&self) -> Result<()> {
         for _ in 0..8 {
@@ -277,15 +293,15 @@ pub(crate) fn alice() -> Value {
     with(claims(ISSUER, AUDIENCE, "alice"), json!({ "roles": ["clerk"] }))
 }
 
-/// Waits until something is so, at most ten seconds.
+/// Waits until something is so, at most a minute: machines of CI are slow at times.
 pub(crate) async fn eventually<F, T>(what: &str, mut is: F) -> Result<()>
 where
     F: FnMut() -> T,
     T: Future<Output = Result<bool>>,
 {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is().await? {
-        ensure!(Instant::now() < deadline, "{what}: not within ten seconds");
+        ensure!(Instant::now() < deadline, "{what}: not within a minute");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())

@@ -229,8 +229,8 @@ async fn threat_60_a_revoked_card_closes_the_shop_within_the_ttl(version: &'stat
     while closed < 16 {
         let status = browser.go("/wine/").await?.status;
         closed = if status == 200 { 0 } else { closed + 1 };
-        // the ttl is 15 s; fetching takes a moment
-        ensure!(status != 200 || start.elapsed() < Duration::from_secs(20), "open after {:?}", start.elapsed());
+        // the ttl is 15 s; fetching takes a moment, on a slow machine some more
+        ensure!(status != 200 || start.elapsed() < Duration::from_secs(30), "open after {:?}", start.elapsed());
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     eprintln!("closed for {:?}", start.elapsed());

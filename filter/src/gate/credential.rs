@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use carded_verifier::age::AgePolicy;
 use carded_verifier::credential::{CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer};
-use carded_verifier::dcql::{CredentialQuery, Format};
+use carded_verifier::dcql::CredentialQuery;
 use carded_verifier::{Algorithm, CredentialIndex, HttpsUrl, Trust, UrlPolicy};
 use serde_json::Value;
 
@@ -106,13 +104,8 @@ fn way_of(
         higher: age.higher.clone(),
         birth_date: age.birth_date,
     });
-    if let Some(age) = &way.age {
-        if !(1..=150).contains(&age.at_least) || age.higher.iter().any(|higher| *higher <= age.at_least) {
-            errors.push(field.key("age").error("`at_least` is between 1 and 150, and `higher` has higher ages only"));
-        }
-        if age.higher.len() > 8 {
-            errors.push(field.key("age").key("higher").error("8 at most"));
-        }
+    if let Some(Err((path, why))) = age.as_ref().map(AgePolicy::check) {
+        errors.push(path.iter().fold(field.clone(), |field, name| field.key(name)).error(why));
     }
     let query = query(id, way, age.as_ref(), field, errors);
     let issuers = |configured: &[TrustedIssuerConfig], field: &Field, errors: &mut Vec<ConfigError>| -> Vec<_> {
@@ -184,38 +177,10 @@ fn query(
         errors.push(field.error("write a DCQL credential query: `format`, `meta` and `claims`"));
         return None;
     };
-    let mut members = members.clone();
-    for (name, why) in [
-        ("id", "the credential's name is its id"),
-        ("multiple", "one presentation answers one query here"),
-        ("require_cryptographic_holder_binding", "say `holder_binding` beside the query"),
-    ] {
-        if members.contains_key(name) {
-            errors.push(field.key(name).error(why));
-        }
-    }
-    if age.is_some() && (members.contains_key("claims") || members.contains_key("claim_sets")) {
-        errors.push(field.key("claims").error("with `age` the claims are made from it: leave them out"));
-    }
-    members.insert("id".to_owned(), Value::from(id));
-    members.insert("require_cryptographic_holder_binding".to_owned(), Value::from(way.holder_binding));
-    let mut query = CredentialQuery::parse(&Value::Object(members))
-        .map_err(|why| errors.push(field.error(why.to_string())))
-        .ok()?;
-    if let Format::Other(format) = &query.format {
-        errors.push(field.key("format").error(format!("`{format}` is not known here: dc+sd-jwt or jwt_vc_json")));
-        return None;
-    }
-    if query.meta.vct_values.is_empty() && query.meta.type_values.is_empty() {
-        errors.push(field.key("meta").error("name the types: `vct_values` (dc+sd-jwt) or `type_values` (jwt_vc_json)"));
-        return None;
-    }
-    if let Some(age) = age {
-        let (claims, claim_sets) = age.claims(&query.format);
-        query.claims = claims;
-        query.claim_sets = claim_sets;
-    }
-    Some(query)
+    CredentialQuery::configured(members, id, age, way.holder_binding, &mut |member, why| {
+        let field = if member.is_empty() { field.clone() } else { field.key(member) };
+        errors.push(field.error(why));
+    })
 }
 
 fn trusted_issuer(
@@ -241,11 +206,7 @@ fn trusted_issuer(
             Ok(issuer)
         }
         TrustedIssuerConfig::Root(root) => {
-            let inner: String = root.certificate.lines().filter(|line| !line.starts_with("-----")).collect();
-            let inner: String = inner.split_ascii_whitespace().collect();
-            let certificate =
-                STANDARD.decode(inner).map_err(|_| "the certificate is neither PEM nor base64".to_owned())?;
-            Ok(TrustedIssuer::Root { certificate })
+            TrustedIssuer::root(&root.certificate).ok_or_else(|| "the certificate is neither PEM nor base64".to_owned())
         }
     }
 }

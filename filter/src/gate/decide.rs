@@ -1,9 +1,10 @@
 //! The way of one request through the gate: normal path → rule → tokens → verdicts → requirement → policies → headers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use carded_verifier::{Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, Verified, verify};
+use carded_verifier::{Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
 
 use super::Gate;
 use super::ask;
@@ -100,7 +101,7 @@ impl From<Refusal> for Halt {
 /// A token that holds, and where it stood.
 struct Held<'g> {
     place: &'g Place,
-    verified: Rc<Verified>,
+    verified: Rc<Condensed>,
 }
 
 impl Gate {
@@ -173,20 +174,20 @@ impl Gate {
         let origin = if rule.reads_credentials { self.origins.of(request, &authority) } else { None };
         let held = self.evidence(rule, request, &path, known, around, trace, decision)?;
         let brought = if rule.reads_credentials {
-            self.brought(request, path.as_str(), origin, known, around.once, around.now)?
+            self.brought(request, path.as_str(), origin, known, around)?
         } else {
             Brought::default()
         };
-        for shown in &brought.shown {
+        for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
-        let mut facts = Facts::of_shown(&brought.shown);
+        let mut facts = Facts::of_brought(&brought);
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
             })?;
         }
-        decision.issuer = facts.all().next().map(Verified::issuer_index);
+        decision.issuer = facts.all().next().map(Condensed::issuer_index);
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
             return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, around));
         }
@@ -257,7 +258,7 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let verified = self.verdict(token, &place.issuers, known, around, trace, decision)?;
+                let verified = self.verdict(token, place, known, around, trace, decision)?;
                 held.push(Held { place, verified });
             }
         }
@@ -267,29 +268,30 @@ impl Gate {
     fn verdict(
         &self,
         token: &[u8],
-        issuers: &[IssuerIndex],
+        place: &Place,
         known: &Documents,
         around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
-    ) -> Result<Rc<Verified>, Halt> {
+    ) -> Result<Rc<Condensed>, Halt> {
         let (verdicts, now) = (&mut *around.verdicts, around.now);
         // The size limit stands before everything, also before the hash.
-        let key =
-            (token.len() <= self.limits.token_bytes && self.cached_verdicts > 0).then(|| Verdicts::key(token, issuers));
-        if let Some(verified) = key.as_ref().and_then(|key| verdicts.get(key, &self.trust, known, now)) {
-            trace.tell(|| Event::Verified(&verified));
+        let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
+        if let Some(verified) = key.and_then(|key| verdicts.token(&key, place, &self.trust, known, now)) {
             return Ok(verified);
         }
         decision.verified = decision.verified.saturating_add(1);
-        match verify(&Evidence::access_token(token).accepted_issuers(issuers), &self.trust, known, now) {
+        match verify(&Evidence::access_token(token).accepted_issuers(&place.issuers), &self.trust, known, now) {
             Outcome::Verified(verified) => {
-                let verified = Rc::new(verified);
                 trace.tell(|| Event::Verified(&verified));
+                let none = Arc::default();
+                let asked = self.asked_claims(verified.issuer_index()).unwrap_or(&none);
+                let (condensed, basis) = verified.condensed(&self.trust, asked);
+                let condensed = Rc::new(condensed);
                 if let Some(key) = key {
-                    verdicts.put(key, token, &verified, known);
+                    verdicts.put_token(key, &condensed, basis, now);
                 }
-                Ok(verified)
+                Ok(condensed)
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));

@@ -4,19 +4,22 @@
 //! (threat 53): a bare name is legal only where exactly one issuer and one tenant can supply it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use carded_verifier::{ClaimPath, IssuerIndex, Trust, Verified};
+use carded_verifier::{ClaimPath, Condensed, IssuerIndex, Trust};
 use serde_json::Value;
 
 use super::config::Name;
 use super::credential::Credential;
+use super::policy::Policies;
 use super::proof::Shown;
+use super::session::Brought;
 
 /// The evidence of one request that holds, by issuer.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
-    verified: Vec<&'a Verified>,
-    shown: &'a [Shown],
+    verified: Vec<&'a Condensed>,
+    brought: Option<&'a Brought>,
 }
 
 /// Who can supply claims, by name.
@@ -28,25 +31,25 @@ pub(super) struct Names<'a> {
 
 impl<'a> Facts<'a> {
     /// What credentials that were shown prove, before any token.
-    pub(super) fn of_shown(shown: &'a [Shown]) -> Self {
-        Self { verified: Vec::new(), shown }
+    pub(super) fn of_brought(brought: &'a Brought) -> Self {
+        Self { verified: Vec::new(), brought: Some(brought) }
     }
 
     /// The proof of a credential, by its place in the configuration.
     pub(super) fn proof(&self, credential: usize) -> Option<&'a Shown> {
-        self.shown.iter().find(|shown| shown.credential == credential)
+        self.brought?.shown().find(|shown| shown.credential == credential)
     }
 
     /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
-        self.verified.is_empty() && self.shown.is_empty()
+        self.verified.is_empty() && self.brought.is_none_or(|brought| brought.holds == 0)
     }
 
     /// Adds what a token proved. Two tokens of one issuer must speak of the same subject; the first then counts.
     ///
     /// # Errors
     /// Where they speak of different ones.
-    pub(super) fn add(&mut self, verified: &'a Verified) -> Result<(), Ambiguous> {
+    pub(super) fn add(&mut self, verified: &'a Condensed) -> Result<(), Ambiguous> {
         match self.of(verified.issuer_index()) {
             None => {
                 self.verified.push(verified);
@@ -58,14 +61,34 @@ impl<'a> Facts<'a> {
     }
 
     /// What the named issuer vouched for.
-    pub(super) fn of(&self, issuer: IssuerIndex) -> Option<&'a Verified> {
+    pub(super) fn of(&self, issuer: IssuerIndex) -> Option<&'a Condensed> {
         self.verified.iter().copied().find(|verified| verified.issuer_index() == issuer)
     }
 
     /// All of it.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'a Verified> + '_ {
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a Condensed> + '_ {
         self.verified.iter().copied()
     }
+}
+
+/// For each issuer, the claims of its tokens that headers and policies ask for: all that a verdict has to keep.
+pub(super) fn asked_of_tokens<'a>(
+    trust: &Trust,
+    claims: impl Iterator<Item = &'a ClaimRef>,
+    policies: &Policies,
+) -> Vec<Arc<[ClaimPath]>> {
+    let mut asked: Vec<Vec<ClaimPath>> =
+        trust.issuers().map(|(issuer, _)| policies.claims_of_subjects(issuer)).collect();
+    for claim in claims {
+        if let Source::Claim(issuer, path) = &claim.source
+            && let Some(paths) = asked.get_mut(issuer.as_usize()).filter(|paths| !paths.contains(path))
+        {
+            paths.push(path.clone());
+        }
+    }
+    // thousands of issuers of whom nothing is asked share one list
+    let none: Arc<[ClaimPath]> = Arc::default();
+    asked.into_iter().map(|paths| if paths.is_empty() { Arc::clone(&none) } else { paths.into() }).collect()
 }
 
 /// The claim that every credential that was shown has, whichever way it was reached.

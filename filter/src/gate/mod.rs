@@ -4,6 +4,7 @@
 
 mod ask;
 mod budget;
+mod cache;
 mod compile;
 pub mod config;
 mod cookie;
@@ -69,6 +70,8 @@ pub struct Gate {
     credentials: Vec<Credential>,
     /// The claims that a proof keeps, by credential.
     kept: Vec<Vec<ClaimPath>>,
+    /// The claims that a verdict on a token keeps, by issuer.
+    asked: Vec<Arc<[ClaimPath]>>,
     origins: Origins,
     presenting: Option<Presenting>,
     sessions: Option<Sessions>,
@@ -141,12 +144,14 @@ impl Gate {
                 paths.push(path.clone());
             }
         }
+        let asked = facts::asked_of_tokens(&trust, forward.claims().chain(policies.claims()), &policies);
         let mut gate = Self {
             trust,
             limits,
             issuers: extras,
             credentials,
             kept,
+            asked,
             origins,
             presenting,
             sessions,
@@ -192,7 +197,7 @@ impl Gate {
         self.waiting
     }
 
-    /// How many verified tokens are remembered.
+    /// How many verdicts on tokens and sessions are remembered.
     #[must_use]
     pub fn cached_verdicts(&self) -> usize {
         self.cached_verdicts
@@ -202,6 +207,11 @@ impl Gate {
     fn kept_claims(&self, credential: &str) -> &[ClaimPath] {
         let index = self.credentials.iter().position(|one| one.name == credential);
         index.and_then(|index| self.kept.get(index)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The claims of an issuer's tokens that anything here asks for.
+    fn asked_claims(&self, issuer: IssuerIndex) -> Option<&Arc<[ClaimPath]>> {
+        self.asked.get(issuer.as_usize())
     }
 
     fn names_of(&self) -> Names<'_> {

@@ -11,7 +11,7 @@ use super::request::Request;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) kind: PlaceKind,
-    /// The issuers whose tokens are read from here, of those that the rule names.
+    /// The issuers whose tokens are read from here, of those that the rule names, in order.
     pub(super) issuers: Vec<IssuerIndex>,
 }
 
@@ -23,6 +23,13 @@ pub(super) enum PlaceKind {
     Cookie(String),
     /// A query parameter by its name.
     Parameter(String),
+}
+
+impl Place {
+    /// Whether the issuer's tokens are read from here.
+    pub(super) fn admits(&self, issuer: IssuerIndex) -> bool {
+        self.issuers.binary_search(&issuer).is_ok()
+    }
 }
 
 impl PlaceKind {

@@ -4,7 +4,7 @@
 //! numbers, and statements are found by the literal segments that their resources begin with, so that a decision looks at
 //! few of them.
 
-use carded_verifier::{ClaimPath, IssuerIndex, Trust, Verified};
+use carded_verifier::{ClaimPath, Condensed, IssuerIndex, Trust};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
@@ -78,7 +78,10 @@ impl Policies {
             }
             policies.statements.push(statement);
         }
+        let paths = |names: [&str; 2]| names.iter().filter_map(|name| ClaimPath::parse_dotted(name).ok()).collect();
         policies.subjects.roles = roles.to_vec();
+        policies.subjects.clients = paths(["client_id", "azp"]);
+        policies.subjects.scopes = paths(["scope", "scp"]);
         policies
     }
 
@@ -139,6 +142,21 @@ impl Policies {
     /// The claims that resources are bound to.
     pub(super) fn claims(&self) -> impl Iterator<Item = &ClaimRef> {
         self.statements.iter().flat_map(|statement| &statement.resources).flat_map(Pattern::bindings)
+    }
+
+    /// The claims of an issuer's tokens that tell which of the subjects a caller is, beside `sub`.
+    pub(super) fn claims_of_subjects(&self, issuer: IssuerIndex) -> Vec<ClaimPath> {
+        let mut claims = Vec::new();
+        if self.subjects.knows(issuer, Kind::Client) {
+            claims.extend_from_slice(&self.subjects.clients);
+        }
+        if self.subjects.knows(issuer, Kind::Scope) {
+            claims.extend_from_slice(&self.subjects.scopes);
+        }
+        if self.subjects.knows(issuer, Kind::Role) {
+            claims.extend(self.subjects.roles.get(issuer.as_usize()).filter(|role| !claims.contains(role)).cloned());
+        }
+        claims
     }
 
     /// Whether a decision is needed at all where no rule asks for one.
@@ -236,6 +254,10 @@ struct Subjects {
     count: usize,
     /// The claim that holds the roles, by issuer.
     roles: Vec<ClaimPath>,
+    /// The claims that name the client: the first that is there.
+    clients: Vec<ClaimPath>,
+    /// The claims that hold scopes, all of them.
+    scopes: Vec<ClaimPath>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,6 +351,15 @@ impl Subjects {
         number
     }
 
+    /// The names of a kind and issuer that statements speak of, where there are any.
+    fn names(&self, issuer: IssuerIndex, kind: Kind) -> Option<&ByName> {
+        self.numbers.get(issuer.as_usize())?.get(kind as usize).filter(|names| !names.is_empty())
+    }
+
+    fn knows(&self, issuer: IssuerIndex, kind: Kind) -> bool {
+        self.names(issuer, kind).is_some()
+    }
+
     /// Which of the subjects that the statements name the caller is.
     fn of(&self, facts: &Facts<'_>) -> Caller {
         let mut caller = Caller::default();
@@ -337,12 +368,11 @@ impl Subjects {
         }
         for verified in facts.all() {
             self.add(Kind::Sub, verified, verified.subject(), &mut caller);
-            let claims = verified.claims();
-            let client = claims.get("client_id").or_else(|| claims.get("azp")).and_then(Value::as_str);
+            let client = self.clients.iter().find_map(|path| verified.claim(path)).and_then(Value::as_str);
             self.add(Kind::Client, verified, client, &mut caller);
             // RFC 8693 §4.2: words in one string; some providers write a list, some call it `scp`.
-            for name in ["scope", "scp"] {
-                self.add_words(Kind::Scope, verified, claims.get(name), &mut caller);
+            for path in &self.scopes {
+                self.add_words(Kind::Scope, verified, verified.claim(path), &mut caller);
             }
             let roles = self.roles.get(verified.issuer_index().as_usize()).and_then(|path| verified.claim(path));
             match roles {
@@ -353,7 +383,7 @@ impl Subjects {
         caller
     }
 
-    fn add_words(&self, kind: Kind, verified: &Verified, claim: Option<&Value>, caller: &mut Caller) {
+    fn add_words(&self, kind: Kind, verified: &Condensed, claim: Option<&Value>, caller: &mut Caller) {
         match claim {
             Some(Value::String(words)) => self.add(kind, verified, words.split(' '), caller),
             Some(Value::Array(words)) => self.add(kind, verified, words.iter().filter_map(Value::as_str), caller),
@@ -361,11 +391,14 @@ impl Subjects {
         }
     }
 
-    fn add<'v>(&self, kind: Kind, verified: &Verified, values: impl IntoIterator<Item = &'v str>, caller: &mut Caller) {
-        let kinds = self.numbers.get(verified.issuer_index().as_usize());
-        let Some(known) = kinds.and_then(|kinds| kinds.get(kind as usize)).filter(|known| !known.is_empty()) else {
-            return;
-        };
+    fn add<'v>(
+        &self,
+        kind: Kind,
+        verified: &Condensed,
+        values: impl IntoIterator<Item = &'v str>,
+        caller: &mut Caller,
+    ) {
+        let Some(known) = self.names(verified.issuer_index(), kind) else { return };
         for (tenant, number) in values.into_iter().filter_map(|value| known.get(value)).flatten() {
             let admitted = match tenant {
                 Tenant::Any => true,

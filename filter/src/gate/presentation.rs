@@ -192,8 +192,7 @@ impl Gate {
         let (Some(sessions), Some(presenting)) = (&self.sessions, &self.presenting) else {
             return Err(Refusal::not_found("no credentials are asked for here").into());
         };
-        let answer = AuthorizationResponse::parse_form(body, self.limits())
-            .map_err(|why| Refusal::response_malformed(why.to_string()))?;
+        let answer = self.read_answer(body)?;
         let (AuthorizationResponse::Presented { state, .. } | AuthorizationResponse::Error { state, .. }) = &answer;
         let binding = Binding { purpose: Purpose::Asked, origin, to: b"" };
         let asked: Option<Asked> = state
@@ -228,6 +227,12 @@ impl Gate {
             .ok_or_else(|| Refusal::internal_error("the answer could not be sealed, or outgrows an address"))?;
         let back = format!("{origin}/.carded/done?response_code={}.{sealed}", asked.id);
         Ok(Reply::json(200, "ok", &json!({ "redirect_uri": back })))
+    }
+
+    /// A wallet's form (§8.2), or a program's.
+    pub(super) fn read_answer(&self, body: &[u8]) -> Result<AuthorizationResponse, Refusal> {
+        AuthorizationResponse::parse_form(body, self.limits())
+            .map_err(|why| Refusal::response_malformed(why.to_string()))
     }
 
     /// That what was presented is what was asked for (threat 51), and that its nonce was not used before (threat 47).

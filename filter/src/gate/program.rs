@@ -69,9 +69,7 @@ impl Gate {
             )
             .into());
         }
-        let answer = AuthorizationResponse::parse_form(body, self.limits())
-            .map_err(|why| Refusal::response_malformed(why.to_string()))?;
-        let AuthorizationResponse::Presented { vp_token, .. } = answer else {
+        let AuthorizationResponse::Presented { vp_token, .. } = self.read_answer(body)? else {
             return Err(Refusal::response_malformed("the parameter `vp_token` is missing").into());
         };
         let proven = self.check_presentations(&vp_token, &client_id(origin), &nonce, known, around)?;

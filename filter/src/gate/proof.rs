@@ -1,7 +1,10 @@
 //! What remains of a presentation once it was verified: which credential it proved, who vouched, when it ends, and of its
 //! claims only those that the configuration passes on. Not the presentation, not the rest of its claims.
 
-use carded_verifier::{ClaimPath, StatusReference, Timestamp, VerifiedCredential};
+use std::cell::Cell;
+
+use carded_verifier::condensed::memory_of_members;
+use carded_verifier::{ClaimPath, CredentialIndex, StatusReference, Timestamp, VerifiedCredential};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -52,12 +55,37 @@ impl Proof {
     }
 }
 
-/// A proof of a request that holds now.
+/// A proof of a credential that this configuration knows.
 #[derive(Debug)]
 pub(super) struct Shown {
     /// The credential, by its place in the configuration.
     pub(super) credential: usize,
+    /// The way in which it was shown.
+    pub(super) way: CredentialIndex,
     pub(super) proof: Proof,
+    /// When its status was looked up, if it was good.
+    pub(super) status: Cell<Option<StatusSeen>>,
+}
+
+/// A status that was good: until then, while all documents say the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatusSeen {
+    pub(super) until: Timestamp,
+    /// Of the documents.
+    pub(super) version: u64,
+}
+
+impl Shown {
+    /// About how many bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        let proof = &self.proof;
+        let texts = [&proof.name, &proof.way, &proof.issuer].map(String::capacity);
+        let uri = proof.status.as_ref().map_or(0, |status| status.uri.capacity());
+        let texts = texts.into_iter().fold(uri, usize::saturating_add);
+        // four texts with what the allocator takes for each
+        let inside = memory_of_members(&proof.claims).saturating_add(texts).saturating_add(64);
+        size_of::<Self>().saturating_add(inside)
+    }
 }
 
 fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {

@@ -170,6 +170,9 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
             }
         }
     }
+    for place in &mut places {
+        place.issuers.sort_unstable();
+    }
     places
 }
 

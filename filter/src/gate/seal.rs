@@ -143,6 +143,17 @@ impl Sealer {
         now: Timestamp,
         longest: Duration,
     ) -> Option<T> {
+        self.open_dated(binding, text, now, longest).map(|(value, _)| value)
+    }
+
+    /// The same, and when it was sealed.
+    pub(super) fn open_dated<T: DeserializeOwned>(
+        &self,
+        binding: Binding<'_>,
+        text: &[u8],
+        now: Timestamp,
+        longest: Duration,
+    ) -> Option<(T, Timestamp)> {
         if text.len() > LONGEST {
             return None;
         }
@@ -155,15 +166,13 @@ impl Sealer {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
         let time = i64::from_be_bytes(*time);
         let issued = Timestamp::from_unix(time);
-        // clocks of a fleet differ a little
-        let early = issued > now.saturating_add(Duration::from_secs(60));
-        if *version != VERSION || early || issued.saturating_add(longest) <= now {
+        if *version != VERSION || !is_in_time(issued, now, longest) {
             return None;
         }
         let aad = self.authenticated(binding, time);
         let nonce = XNonce::from(*nonce);
         let opened = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
-        tree::read(&serde_json::from_slice(&opened).ok()?).ok()
+        Some((tree::read(&serde_json::from_slice(&opened).ok()?).ok()?, issued))
     }
 
     fn authenticated(&self, binding: Binding<'_>, time: i64) -> Vec<u8> {
@@ -176,6 +185,11 @@ impl Sealer {
         }
         bytes
     }
+}
+
+/// Whether what was sealed then is good now, if it is good for so long. The clocks of a fleet differ a little.
+pub(super) fn is_in_time(issued: Timestamp, now: Timestamp, longest: Duration) -> bool {
+    issued <= now.saturating_add(Duration::from_secs(60)) && issued.saturating_add(longest) > now
 }
 
 /// A key from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.

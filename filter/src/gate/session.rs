@@ -4,6 +4,8 @@
 //! A damaged or ended cookie is none (threats 66 and 76). A method that changes something, and a WebSocket handshake, count
 //! only where they come from our own pages (threat 86).
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
@@ -11,12 +13,13 @@ use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::{Deserialize, Serialize};
 
 use super::cookie;
-use super::decide::Halt;
-use super::once::{NotSpent, Once};
-use super::proof::{Proof, Shown};
+use super::decide::{Around, Halt};
+use super::once::NotSpent;
+use super::proof::{Proof, Shown, StatusSeen};
 use super::reply::Refusal;
 use super::request::Request;
-use super::seal::{Binding, Purpose, Random, Sealer};
+use super::seal::{Binding, Purpose, Random, Sealer, is_in_time};
+use super::verdicts::Verdicts;
 use super::{Gate, place};
 
 /// How long sessions and tokens last, and what seals them.
@@ -50,13 +53,48 @@ pub(super) struct Token {
 /// What a request brings that was shown before.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
-    pub(super) shown: Vec<Shown>,
+    opened: Option<Rc<Opened>>,
+    /// Which of what was opened holds now, one bit for each.
+    pub(super) holds: u32,
     /// Whether it came by the session's cookie, which a browser sends unasked.
     pub(super) by_cookie: bool,
     /// Whether it came by a token for programs.
     pub(super) by_token: bool,
     /// Why something that was brought no longer holds.
     pub(super) lapsed: Option<Refusal>,
+}
+
+/// A session or a token for programs once it is open: what a cookie or a header is remembered as.
+#[derive(Debug)]
+pub(super) struct Opened {
+    shown: Vec<Shown>,
+    /// When it was sealed.
+    issued: Timestamp,
+    /// When it ends, if not sooner by its age.
+    ends: Timestamp,
+    /// For a token: the thumbprint of the holder's key.
+    thumbprint: String,
+}
+
+impl Opened {
+    /// When it is worth nothing any more.
+    pub(super) fn ends(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        let own = size_of::<Self>().saturating_add(self.thumbprint.capacity());
+        self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add)
+    }
+}
+
+impl Brought {
+    /// The proofs that hold now.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Shown> {
+        let all = self.opened.iter().flat_map(|opened| &opened.shown);
+        all.zip(0_u32..).filter(|(_, at)| self.holds >> at & 1 == 1).map(|(shown, _)| shown)
+    }
 }
 
 /// The most proofs in one session.
@@ -106,36 +144,39 @@ impl Gate {
         target: &str,
         origin: Option<&str>,
         known: &Documents,
-        once: &mut dyn Once,
-        now: Timestamp,
+        around: &mut Around<'_>,
     ) -> Result<Brought, Halt> {
+        let now = around.now;
         let (Some(sessions), Some(origin)) = (&self.sessions, origin) else { return Ok(Brought::default()) };
         let mut brought = Brought::default();
         let mut use_ = None;
-        let proofs = match dpop_token(request)? {
+        match dpop_token(request)? {
             Some(token) => {
                 brought.by_token = true;
-                let (proofs, dpop) = self.token_proofs(sessions, token, request, target, origin, now)?;
+                let (opened, dpop) = self.token_proofs(sessions, token, request, target, origin, around)?;
                 use_ = Some(dpop);
-                proofs
+                brought.opened = Some(opened);
             }
             None => {
-                let session = sessions.read(request, origin, now);
-                brought.by_cookie = !session.proofs.is_empty();
-                session.proofs
+                brought.opened = cookie::values(request, cookie::SESSION)
+                    .take(4)
+                    .find_map(|value| self.opened(sessions, Purpose::Session, origin, value, around.verdicts, now));
+                brought.by_cookie = true;
             }
-        };
-        for proof in proofs {
-            match self.still_holds(proof, known, now) {
-                Ok(Some(shown)) => brought.shown.push(shown),
-                Ok(None) => {}
+        }
+        let mut holds = 0_u32;
+        for (shown, at) in brought.opened.iter().flat_map(|opened| &opened.shown).zip(0_u32..u32::BITS) {
+            match self.still_holds(shown, known, now) {
+                Ok(true) => holds |= 1 << at,
+                Ok(false) => {}
                 Err(Lapse::Need(fetch)) => return Err(Halt::Need(fetch)),
                 Err(Lapse::Refused(refusal)) => brought.lapsed = Some(refusal),
             }
         }
+        brought.holds = holds;
         // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
         if let Some(dpop) = use_ {
-            super::once::spend(once, "dpop", dpop.identity(), dpop.until(), now).map_err(|why| match why {
+            super::once::spend(around.once, "dpop", dpop.identity(), dpop.until(), now).map_err(|why| match why {
                 NotSpent::Again => {
                     Refusal::dpop_proof_invalid("this proof was used before: make a new one for each request")
                 }
@@ -143,7 +184,7 @@ impl Gate {
                     .retry_after(Duration::from_secs(5)),
             })?;
         }
-        if brought.by_cookie && !brought.shown.is_empty() && !is_from_our_pages(self, request, origin) {
+        if brought.by_cookie && holds != 0 && !is_from_our_pages(self, request, origin) {
             return Err(
                 Refusal::cross_site("this request changes something and does not come from our own pages").into()
             );
@@ -151,23 +192,67 @@ impl Gate {
         Ok(brought)
     }
 
-    /// A proof that was shown before and holds now. None where it ended, or is of a way that is no longer there.
-    fn still_holds(&self, proof: Proof, known: &Documents, now: Timestamp) -> Result<Option<Shown>, Lapse> {
-        let credential = self.credentials.iter().position(|credential| credential.name == proof.name);
-        let way = self.trust.credential_of(&proof.way);
-        let (Some(credential), Some(way)) = (credential, way) else { return Ok(None) };
+    /// Opens what was sealed for a purpose, or remembers what was in it: found by the whole of it, for the same purpose and
+    /// origin. Its age is compared each time.
+    fn opened(
+        &self,
+        sessions: &Sessions,
+        purpose: Purpose,
+        origin: &str,
+        sealed: &[u8],
+        verdicts: &mut Verdicts,
+        now: Timestamp,
+    ) -> Option<Rc<Opened>> {
+        let is_token = purpose == Purpose::Token;
+        let longest = if is_token { sessions.token_lifetime } else { sessions.lifetime };
+        let key = verdicts.key_of_sealed(is_token, origin, sealed);
+        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key)) {
+            return is_in_time(opened.issued, now, longest).then_some(opened);
+        }
+        let binding = Binding { purpose, origin, to: b"" };
+        let (content, issued) = if is_token {
+            sessions.sealer.open_dated::<Token>(binding, sealed, now, longest)?
+        } else {
+            let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
+            let ends = session.ends();
+            (Token { proofs: session.proofs, thumbprint: String::new(), ends }, issued)
+        };
+        let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
+        let ends = Timestamp::from_unix(content.ends);
+        let opened = Rc::new(Opened { shown, issued, ends, thumbprint: content.thumbprint });
+        if let Some(key) = key {
+            verdicts.put_sealed(key, &opened, now);
+        }
+        Some(opened)
+    }
+
+    /// A proof of a credential and way that are there.
+    fn shown(&self, proof: Proof) -> Option<Shown> {
+        let credential = self.credentials.iter().position(|credential| credential.name == proof.name)?;
+        let way = self.trust.credential_of(&proof.way)?;
         let belongs = self.credentials.get(credential).is_some_and(|credential| credential.ways.contains(&way));
-        if !belongs || proof.has_ended(now) {
-            return Ok(None);
+        belongs.then(|| Shown { credential, way, proof, status: Cell::new(None) })
+    }
+
+    /// Whether a proof that was shown before holds now; false where it ended. Its status counts until its list ends, while
+    /// all documents say the same.
+    fn still_holds(&self, shown: &Shown, known: &Documents, now: Timestamp) -> Result<bool, Lapse> {
+        let proof = &shown.proof;
+        if proof.has_ended(now) {
+            return Ok(false);
         }
-        if let Some(status) = &proof.status {
-            match verify_status(status, &proof.issuer, way, &self.trust, known, now) {
-                Outcome::Verified(_) => {}
-                Outcome::Need(fetch) => return Err(Lapse::Need(fetch)),
-                Outcome::Denied(denied) => return Err(Lapse::Refused(Refusal::from_denied(&denied))),
+        let Some(status) = &proof.status else { return Ok(true) };
+        if shown.status.get().is_some_and(|seen| seen.version == known.version() && now < seen.until) {
+            return Ok(true);
+        }
+        match verify_status(status, &proof.issuer, shown.way, &self.trust, known, now) {
+            Outcome::Verified(checked) => {
+                shown.status.set(Some(StatusSeen { until: checked.until(), version: known.version() }));
+                Ok(true)
             }
+            Outcome::Need(fetch) => Err(Lapse::Need(fetch)),
+            Outcome::Denied(denied) => Err(Lapse::Refused(Refusal::from_denied(&denied))),
         }
-        Ok(Some(Shown { credential, proof }))
     }
 
     /// The proofs in a token for programs, each use of which proves the holder's key (RFC 9449 §4.3 and §7.1).
@@ -178,11 +263,11 @@ impl Gate {
         request: &Request,
         target: &str,
         origin: &str,
-        now: Timestamp,
-    ) -> Result<(Vec<Proof>, VerifiedDpop), Halt> {
-        let binding = Binding { purpose: Purpose::Token, origin, to: b"" };
-        let opened: Option<Token> = sessions.sealer.open(binding, token, now, sessions.token_lifetime);
-        let Some(token_content) = opened.filter(|token| Timestamp::from_unix(token.ends) > now) else {
+        around: &mut Around<'_>,
+    ) -> Result<(Rc<Opened>, VerifiedDpop), Halt> {
+        let now = around.now;
+        let opened = self.opened(sessions, Purpose::Token, origin, token, around.verdicts, now);
+        let Some(opened) = opened.filter(|token| token.ends > now) else {
             return Err(
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
@@ -200,11 +285,10 @@ impl Gate {
         let method = request.single(":method").ok().flatten().unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
         let uri = format!("{origin}{target}");
-        let asked =
-            DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(&token_content.thumbprint) };
+        let asked = DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(&opened.thumbprint) };
         let verified = dpop::verify(proof, &asked, self.trust.provider(), self.limits(), now)
             .map_err(|why| Refusal::dpop_proof_invalid(why.to_string()))?;
-        Ok((token_content.proofs, verified))
+        Ok((opened, verified))
     }
 }
 

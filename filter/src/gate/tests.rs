@@ -5,6 +5,10 @@ mod configuration;
 mod decisions;
 mod lending;
 mod presenting;
+mod programs;
+mod remembered;
+mod sessions;
+mod shop;
 
 use std::sync::Arc;
 
@@ -18,6 +22,12 @@ use sha2::Sha256;
 use super::*;
 
 pub(super) const NOW: i64 = 1_790_000_000;
+
+/// A secret for what is remembered.
+fn secret(bytes: &mut [u8]) -> bool {
+    bytes.fill(7);
+    true
+}
 
 fn environment(name: &str) -> Option<String> {
     name.starts_with("KEY_").then(|| format!("{name}-0123456789abcdef0123456789abcdef"))
@@ -82,6 +92,8 @@ struct Asked<'a> {
     verdicts: Verdicts,
     once: InMemory,
     budget: Budget,
+    /// How many signatures the last decision checked.
+    verified: u32,
 }
 
 impl<'a> Asked<'a> {
@@ -89,9 +101,10 @@ impl<'a> Asked<'a> {
         Self {
             gate,
             known: Documents::new(gate.limits()),
-            verdicts: Verdicts::new(gate.cached_verdicts()),
+            verdicts: Verdicts::new(gate.cached_verdicts(), &mut secret),
             once: InMemory::default(),
             budget: Budget::default(),
+            verified: 0,
         }
     }
 
@@ -108,6 +121,7 @@ impl<'a> Asked<'a> {
             now: Timestamp::from_unix(now),
         };
         let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);
+        self.verified = decision.verified;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match decision.step {
             Step::Forward(changes) => Became::Forwarded {

@@ -11,7 +11,7 @@ pub enum Event<'a> {
     Rule(usize, &'a str),
     /// A token was found in this place.
     Found(String),
-    /// A token holds.
+    /// A token was verified, and holds. (Nobody is told of a verdict that was remembered.)
     Verified(&'a Verified),
     /// A token does not hold.
     Denied(&'a Denied),

@@ -148,14 +148,17 @@ fn drop_our_cookies() {
     }
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
+impl Context for Stream {}
+
+impl Drop for Stream {
+    /// The proxy forgets the stream. It is told by this alone: `proxy_on_done` is not exported, to spare a call for each
+    /// request (see `xtask/src/modules.rs`).
+    fn drop(&mut self) {
         if matches!(self.phase.get(), Phase::Undecided | Phase::Reading(_))
             && let Ok(mut worker) = self.worker.try_borrow_mut()
             && let Some(worker) = worker.as_mut()
         {
             worker.leave(self.context);
         }
-        true
     }
 }

@@ -51,7 +51,7 @@ impl Worker {
     pub(super) fn new(gate: Gate, root: u32, queue: Option<u32>) -> Self {
         let mut worker = Self {
             known: Documents::new(gate.limits()),
-            verdicts: Verdicts::new(gate.cached_verdicts()),
+            verdicts: Verdicts::new(gate.cached_verdicts(), &mut abi::random),
             once: SharedOnce,
             budget: Budget::default(),
             fetches: Fetches::default(),

@@ -1,5 +1,10 @@
 //! Claims path pointers into credentials that are JSON (OpenID4VP 1.0 section 7.1).
+//!
+//! An index counts in the credential as its holder has it. A wallet withholds the elements that were not asked for
+//! (section 6.4.1), so a verifier sees those that are left with digests between them, and some digests are decoys: it takes
+//! an element for the one of that index where it may be it. Where nothing is withheld, there is only the one.
 use super::{ClaimsQuery, ConcretePathElement, PathElement};
+use crate::sd_jwt::is_withheld;
 use serde_json::{Map, Value};
 
 /// More claims than any path should select; it bounds what a query can make of a large array.
@@ -17,8 +22,9 @@ impl ClaimsQuery {
             return None;
         };
         let mut selected = vec![(vec![ConcretePathElement::Name(name.clone())], claims.get(name)?)];
+        let mut certain = true;
         for element in rest {
-            selected = step(&selected, element)?;
+            selected = step(&selected, element, &mut certain)?;
         }
         if !self.values.is_empty() {
             selected.retain(|(_, value)| self.values.contains(value));
@@ -27,9 +33,9 @@ impl ClaimsQuery {
     }
 }
 
-/// One step from everything that is selected. `None` where one of it is of the wrong type; what lacks the member or the
-/// index is left out.
-fn step<'a>(selected: &[Selected<'a>], element: &PathElement) -> Option<Vec<Selected<'a>>> {
+/// One step from everything that is selected. `None` where one of it is of the wrong type, if it is `certain` to be meant;
+/// what lacks the member or the index is left out.
+fn step<'a>(selected: &[Selected<'a>], element: &PathElement, certain: &mut bool) -> Option<Vec<Selected<'a>>> {
     let mut next = Vec::new();
     let mut add = |path: &[ConcretePathElement], last: ConcretePathElement, value: &'a Value| {
         let mut path = path.to_vec();
@@ -37,25 +43,38 @@ fn step<'a>(selected: &[Selected<'a>], element: &PathElement) -> Option<Vec<Sele
         next.push((path, value));
         (next.len() <= MOST_SELECTED).then_some(())
     };
+    let all_certain = *certain;
     for (path, value) in selected {
-        match element {
-            PathElement::Name(name) => {
-                if let Some(member) = value.as_object()?.get(name) {
+        match (element, value) {
+            (PathElement::Name(name), Value::Object(object)) => {
+                if let Some(member) = object.get(name) {
                     add(path, ConcretePathElement::Name(name.clone()), member)?;
                 }
             }
-            PathElement::Index(index) => {
+            (PathElement::Index(index), Value::Array(array)) => {
                 let index = usize::try_from(*index).ok()?;
-                if let Some(member) = value.as_array()?.get(index) {
+                for (least, most, member) in elements(array).take_while(|(least, _, _)| *least <= index) {
+                    if index <= most {
+                        *certain &= least == most;
+                        add(path, ConcretePathElement::Index(least), member)?;
+                    }
+                }
+            }
+            (PathElement::All, Value::Array(array)) => {
+                for (index, _, member) in elements(array) {
                     add(path, ConcretePathElement::Index(index), member)?;
                 }
             }
-            PathElement::All => {
-                for (index, member) in value.as_array()?.iter().enumerate() {
-                    add(path, ConcretePathElement::Index(index), member)?;
-                }
-            }
+            _ if all_certain => return None,
+            _ => {}
         }
     }
     Some(next)
+}
+
+/// The elements that are shown, each with the least and the most that its index can be among all: none or all of the
+/// digests before it may be decoys. The least is its index among those that are shown.
+fn elements(array: &[Value]) -> impl Iterator<Item = (usize, usize, &Value)> {
+    let shown = array.iter().enumerate().filter(|(_, element)| !is_withheld(element));
+    shown.enumerate().map(|(least, (most, element))| (least, most, element))
 }

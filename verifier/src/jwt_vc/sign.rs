@@ -9,6 +9,7 @@ use crate::outcome::Code;
 use crate::sign::{Prepared, prepare};
 use crate::status_list::StatusReference;
 use crate::time::Timestamp;
+use crate::x509;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -158,6 +159,7 @@ pub struct HeldJwtVc {
     issuer: String,
     subject: Option<String>,
     expires: Option<Timestamp>,
+    authority_key_ids: Vec<Vec<u8>>,
 }
 
 impl HeldJwtVc {
@@ -170,6 +172,7 @@ impl HeldJwtVc {
             return Err((Code::PresentationTooLarge, format!("over {} bytes", limits.presentation_bytes)));
         }
         let token = jwt::parse(text.as_bytes(), limits)?;
+        let authority_key_ids = x509::authority_key_ids(&token.header);
         let vc = credential::take(token.claims).map_err(|stop| match stop {
             Stop::Denied(code, why, _) => (code, why),
             // taking apart fetches nothing
@@ -182,12 +185,18 @@ impl HeldJwtVc {
             issuer: vc.issuer,
             subject: vc.subject,
             expires: vc.end,
+            authority_key_ids,
         })
     }
 
     /// The credential, as DCQL sees it: paths start at its root.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// The authority key identifiers of the certificates in it, for [`crate::dcql::Candidate`].
+    pub fn authority_key_ids(&self) -> &[Vec<u8>] {
+        &self.authority_key_ids
     }
 
     /// Its types.

@@ -1,7 +1,7 @@
 //! Holding and showing an SD-JWT (RFC 9901 sections 4.3 and 7.2): which disclosures a set of claims needs, and the
 //! key-binding JWT over them, in two phases.
 use super::key_binding::TYPE;
-use super::{SdHash, process, split};
+use super::{SdHash, View, process, split};
 use crate::algorithm::Algorithm;
 use crate::dcql::ConcretePathElement;
 use crate::jwt;
@@ -10,6 +10,7 @@ use crate::outcome::Code;
 use crate::sd_jwt_vc::NEVER_WITHHELD;
 use crate::sign::{Prepared, prepare};
 use crate::time::Timestamp;
+use crate::x509;
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub struct HeldSdJwt {
     disclosures: Vec<Held>,
     claims: Map<String, Value>,
     hash: SdHash,
+    authority_key_ids: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,17 +73,23 @@ impl HeldSdJwt {
             return Err((Code::PresentationMalformed, "it has a key-binding JWT".to_owned()).into());
         }
         let token = jwt::parse(parts.jwt, limits)?;
-        let processed = process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, true)?;
+        let authority_key_ids = x509::authority_key_ids(&token.header);
+        let processed = process(token.claims, &parts.disclosures, &NEVER_WITHHELD, limits, View::Holder)?;
         let mut texts = text.split('~');
         let jwt = texts.next().unwrap_or_default().to_owned();
         let disclosures =
             texts.zip(processed.places).map(|(text, place)| Held { text: text.to_owned(), place }).collect();
-        Ok(Self { jwt, disclosures, claims: processed.claims, hash: processed.hash })
+        Ok(Self { jwt, disclosures, claims: processed.claims, hash: processed.hash, authority_key_ids })
     }
 
     /// All claims, with everything put in.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// The authority key identifiers of the certificates in it, for [`crate::dcql::Candidate`].
+    pub fn authority_key_ids(&self) -> &[Vec<u8>] {
+        &self.authority_key_ids
     }
 
     /// Its type.
@@ -100,7 +108,9 @@ impl HeldSdJwt {
     pub fn disclose(&self, paths: &[Vec<ConcretePathElement>]) -> ShownSdJwt {
         let needed =
             |place: &[ConcretePathElement]| paths.iter().any(|path| path.starts_with(place) || place.starts_with(path));
-        ShownSdJwt { text: self.with(|held| needed(&held.place)), hash: self.hash }
+        let withheld =
+            self.disclosures.iter().filter(|held| !needed(&held.place)).map(|held| held.place.clone()).collect();
+        ShownSdJwt { text: self.with(|held| needed(&held.place)), hash: self.hash, withheld }
     }
 
     fn with(&self, shown: impl Fn(&Held) -> bool) -> String {
@@ -119,6 +129,7 @@ impl HeldSdJwt {
 pub struct ShownSdJwt {
     text: String,
     hash: SdHash,
+    withheld: Vec<Vec<ConcretePathElement>>,
 }
 
 /// A presentation that only lacks the holder's signature.
@@ -132,6 +143,16 @@ impl ShownSdJwt {
     /// The presentation without a proof of its holder.
     pub fn without_key_binding(&self) -> &str {
         &self.text
+    }
+
+    /// Whether the claim at a path of the whole credential is withheld.
+    pub fn withholds(&self, path: &[ConcretePathElement]) -> bool {
+        self.withheld.iter().any(|place| path.starts_with(place))
+    }
+
+    /// Whether something that belongs to the claim at a path of the whole credential is withheld.
+    pub fn withholds_within(&self, path: &[ConcretePathElement]) -> bool {
+        self.withheld.iter().any(|place| place.len() > path.len() && place.starts_with(path))
     }
 
     /// First phase: the key-binding JWT to sign, for this verifier (`audience`: its whole client id) and this `nonce`,

@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next value, which has that tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(super) fn required(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, contents)| contents)
     }
 
@@ -52,21 +52,21 @@ impl<'a> Reader<'a> {
 
 /// The fields of a certificate's signed part (RFC 5280 section 4.1) from the issuer on.
 fn from_issuer(certificate: &[u8]) -> Option<Reader<'_>> {
-    let certificate = Reader::new(certificate).expect(SEQUENCE)?;
-    let mut fields = Reader::new(Reader::new(certificate).expect(SEQUENCE)?);
+    let certificate = Reader::new(certificate).required(SEQUENCE)?;
+    let mut fields = Reader::new(Reader::new(certificate).required(SEQUENCE)?);
     // version 3 is marked, serial number, signature algorithm
-    fields.expect(0xa0)?;
-    fields.expect(INTEGER)?;
-    fields.expect(SEQUENCE)?;
+    fields.required(0xa0)?;
+    fields.required(INTEGER)?;
+    fields.required(SEQUENCE)?;
     Some(fields)
 }
 
 /// The subject of a certificate: the contents of its `RDNSequence`.
 pub(super) fn subject(certificate: &[u8]) -> Option<&[u8]> {
     let mut fields = from_issuer(certificate)?;
-    fields.expect(SEQUENCE)?;
-    fields.expect(SEQUENCE)?;
-    fields.expect(SEQUENCE)
+    fields.required(SEQUENCE)?;
+    fields.required(SEQUENCE)?;
+    fields.required(SEQUENCE)
 }
 
 /// The extensions of a certificate (RFC 5280 section 4.2).
@@ -79,11 +79,11 @@ impl<'a> Extensions<'a> {
         let mut fields = from_issuer(certificate)?;
         // issuer, validity, subject, key
         for _ in 0..4 {
-            fields.expect(SEQUENCE)?;
+            fields.required(SEQUENCE)?;
         }
         while let Some((tag, contents)) = fields.next() {
             if tag == 0xa3 {
-                return Reader::new(contents).expect(SEQUENCE).map(Self);
+                return Reader::new(contents).required(SEQUENCE).map(Self);
             }
         }
         Some(Self(&[]))
@@ -92,13 +92,13 @@ impl<'a> Extensions<'a> {
     /// The value of the extension of that identifier, which is 2.5.29.`arc`.
     fn find(self, arc: u8) -> Option<&'a [u8]> {
         let mut extensions = Reader::new(self.0);
-        while let Some(extension) = extensions.expect(SEQUENCE) {
+        while let Some(extension) = extensions.required(SEQUENCE) {
             let mut parts = Reader::new(extension);
-            if parts.expect(OBJECT_IDENTIFIER) != Some(&[0x55, 0x1d, arc]) {
+            if parts.required(OBJECT_IDENTIFIER) != Some(&[0x55, 0x1d, arc]) {
                 continue;
             }
             return match parts.next()? {
-                (BOOLEAN, _) => parts.expect(OCTET_STRING),
+                (BOOLEAN, _) => parts.required(OCTET_STRING),
                 (OCTET_STRING, value) => Some(value),
                 _ => None,
             };
@@ -112,7 +112,7 @@ impl<'a> Extensions<'a> {
             None => true,
             // the first byte of a bit string tells how many bits of the last are unused
             Some(value) => Reader::new(value)
-                .expect(BIT_STRING)
+                .required(BIT_STRING)
                 .is_some_and(|bits| bits.get(1).is_some_and(|first| first & bit != 0)),
         }
     }
@@ -129,15 +129,15 @@ impl<'a> Extensions<'a> {
 
     /// `cA` of the basic constraints (section 4.2.1.9), and a key usage that fits.
     pub(super) fn is_authority(self) -> bool {
-        let constraints = self.find(19).and_then(|value| Reader::new(value).expect(SEQUENCE));
-        let authority = constraints.and_then(|constraints| Reader::new(constraints).expect(BOOLEAN));
+        let constraints = self.find(19).and_then(|value| Reader::new(value).required(SEQUENCE));
+        let authority = constraints.and_then(|constraints| Reader::new(constraints).required(BOOLEAN));
         authority == Some(&[0xff]) && self.allows_certificates()
     }
 
     /// `keyIdentifier` of the authority key identifier (section 4.2.1.1).
     pub(super) fn authority_key_id(self) -> Option<&'a [u8]> {
-        let mut parts = Reader::new(Reader::new(self.find(35)?).expect(SEQUENCE)?);
-        parts.expect(0x80)
+        let mut parts = Reader::new(Reader::new(self.find(35)?).required(SEQUENCE)?);
+        parts.required(0x80)
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn lengths_are_the_shortest() {
         let long = [&[SEQUENCE, 0x81, 0x80][..], &[7; 128]].concat();
-        assert_eq!(Reader::new(&long).expect(SEQUENCE).map(<[u8]>::len), Some(128));
+        assert_eq!(Reader::new(&long).required(SEQUENCE).map(<[u8]>::len), Some(128));
         for bad in [
             &[][..],
             &[SEQUENCE],
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(Reader::new(bad).next(), None, "{bad:?}");
         }
         let mut two = Reader::new(&[INTEGER, 1, 5, BOOLEAN, 1, 0xff]);
-        assert_eq!((two.next(), two.expect(INTEGER)), (Some((INTEGER, &[5][..])), None));
+        assert_eq!((two.next(), two.required(INTEGER)), (Some((INTEGER, &[5][..])), None));
         assert!(two.is_empty());
     }
 

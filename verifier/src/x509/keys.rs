@@ -88,10 +88,10 @@ impl fmt::Debug for CertificateAlgorithm<'_> {
 
 /// The key of a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
 pub(super) fn of_spki(spki: &[u8]) -> Option<PublicKey> {
-    let mut parts = Reader::new(Reader::new(spki).expect(SEQUENCE)?);
-    let identifier = parts.expect(SEQUENCE)?;
+    let mut parts = Reader::new(Reader::new(spki).required(SEQUENCE)?);
+    let identifier = parts.required(SEQUENCE)?;
     // no bit of the last byte is unused
-    let bits = parts.expect(BIT_STRING)?.strip_prefix(&[0])?;
+    let bits = parts.required(BIT_STRING)?.strip_prefix(&[0])?;
     let types = [KeyType::P256, KeyType::P384, KeyType::Ed25519, KeyType::Rsa];
     let named = |key_type: &KeyType| key_identifier(*key_type).is_some_and(|known| known.as_ref() == identifier);
     of_bits(types.into_iter().find(named)?, bits)
@@ -109,8 +109,8 @@ fn of_bits(key_type: KeyType, bits: &[u8]) -> Option<PublicKey> {
         KeyType::Ed25519 => PublicKey::ed25519(bits).ok(),
         // RSAPublicKey (RFC 8017 appendix A.1.1)
         KeyType::Rsa => {
-            let mut numbers = Reader::new(Reader::new(bits).expect(SEQUENCE)?);
-            let (n, e) = (numbers.expect(INTEGER)?, numbers.expect(INTEGER)?);
+            let mut numbers = Reader::new(Reader::new(bits).required(SEQUENCE)?);
+            let (n, e) = (numbers.required(INTEGER)?, numbers.required(INTEGER)?);
             numbers.is_empty().then(|| PublicKey::rsa(n, e).ok())?
         }
         KeyType::Secret => None,
@@ -120,10 +120,10 @@ fn of_bits(key_type: KeyType, bits: &[u8]) -> Option<PublicKey> {
 /// r‖s of an ECDSA signature in DER (RFC 3279 section 2.2.3).
 fn raw_ecdsa(signature: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut outer = Reader::new(signature);
-    let mut numbers = Reader::new(outer.expect(SEQUENCE)?);
+    let mut numbers = Reader::new(outer.required(SEQUENCE)?);
     let mut raw = Vec::with_capacity(2 * length);
     for _ in 0..2 {
-        let number = positive(numbers.expect(INTEGER)?)?;
+        let number = positive(numbers.required(INTEGER)?)?;
         raw.resize(raw.len() + length.checked_sub(number.len())?, 0);
         raw.extend_from_slice(number);
     }

@@ -24,11 +24,11 @@ pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     let mut sequence = Reader::new(der::subject(certificate)?);
     let mut names = Vec::new();
     while !sequence.is_empty() {
-        let mut set = Reader::new(sequence.expect(SET)?);
+        let mut set = Reader::new(sequence.required(SET)?);
         let mut attributes = Vec::new();
         while !set.is_empty() {
-            let mut attribute = Reader::new(set.expect(SEQUENCE)?);
-            let (kind, value) = (attribute.expect(OBJECT_IDENTIFIER)?, attribute.next()?);
+            let mut attribute = Reader::new(set.required(SEQUENCE)?);
+            let (kind, value) = (attribute.required(OBJECT_IDENTIFIER)?, attribute.next()?);
             attributes.push(text_of(kind, value)?);
         }
         names.push(attributes.join("+"));

@@ -414,7 +414,7 @@ fn claims_of_any_shape() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What is left of claims when only these paths are shown, elements of arrays in their places.
+/// What a verifier sees of claims when only these paths are shown: of elements that are withheld and of decoys a digest.
 fn only(value: &Value, paths: &[&[ConcretePathElement]]) -> Value {
     if paths.iter().any(|path| path.is_empty()) {
         return value.clone();
@@ -429,21 +429,18 @@ fn only(value: &Value, paths: &[&[ConcretePathElement]]) -> Value {
             .filter(|(_, _, below)| !below.is_empty())
             .map(|(name, value, below)| (name.clone(), only(value, &below)))
             .collect(),
-        Value::Array(values) => values
-            .iter()
-            .enumerate()
-            .map(|(n, value)| (value, below(ConcretePathElement::Index(n))))
-            .map(|(value, below)| if below.is_empty() { empty_like(value) } else { only(value, &below) })
-            .collect(),
+        Value::Array(values) => {
+            let shown = values.iter().enumerate().map(|(n, value)| (value, below(ConcretePathElement::Index(n))));
+            let digest = || json!({"...": "x"});
+            // a decoy before each other element
+            shown
+                .flat_map(|(value, below)| match below.is_empty() {
+                    true => vec![digest()],
+                    false => vec![digest(), only(value, &below)],
+                })
+                .collect()
+        }
         other => other.clone(),
-    }
-}
-
-fn empty_like(value: &Value) -> Value {
-    match value {
-        Value::Object(_) => json!({}),
-        Value::Array(_) => json!([]),
-        _ => Value::Null,
     }
 }
 

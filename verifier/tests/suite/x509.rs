@@ -406,6 +406,13 @@ fn a_query_names_authorities_by_their_keys() {
     let presentation = shown(&leaf, &[&between]);
     let _ = (asked(key_id(&leaf.der)).ok(&presentation), asked(key_id(&between.der)).ok(&presentation));
     assert_ne!(key_id(&leaf.der), key_id(&between.der));
+    // a wallet chooses by the same
+    let issued = issue_with(&leaf.key, x5c(&[&leaf.der, &between.der]), claims());
+    assert_eq!(held(&issued).authority_key_ids(), [key_id(&leaf.der), key_id(&between.der)]);
+    assert_eq!(held(&issue(claims())).authority_key_ids(), [[0_u8; 0]; 0]);
+    for no_chain in [json!([]), json!("x"), json!([1]), json!(["AAAA"])] {
+        assert_eq!(held(&issue_with(&leaf.key, no_chain, claims())).authority_key_ids(), [[0_u8; 0]; 0]);
+    }
     assert_eq!(denied(asked(vec![1; 20]).verify_at(&presentation, 0)).code(), Code::QueryNotMet);
 }
 

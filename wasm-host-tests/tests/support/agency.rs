@@ -7,8 +7,9 @@ use carded_verifier::sd_jwt::present::HeldSdJwt;
 use carded_verifier::sign::{SigningKey, prepare};
 use carded_verifier::status_list::StatusListClaims;
 use carded_verifier::{Algorithm, Limits, Timestamp};
-use carded_wasm_host::{Answer, Call};
+use carded_wasm_host::{Answer, Call, Host, Outcome, Request};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use super::START;
 
@@ -27,6 +28,11 @@ fn key(name: &str) -> SigningKey {
 
 /// What the agency's server says.
 pub(crate) fn answer(call: &Call) -> Answer {
+    answer_with(call, 0)
+}
+
+/// The same with this status of every card.
+pub(crate) fn answer_with(call: &Call, status: u8) -> Answer {
     match call.path().as_str() {
         "/.well-known/jwt-vc-issuer" => {
             Answer::json(&json!({ "issuer": ISSUER, "jwks": { "keys": [key("dmv").public_jwk()] } }))
@@ -39,7 +45,7 @@ pub(crate) fn answer(call: &Call) -> Answer {
                 lifetime: None,
                 ttl: None,
                 bits: 1,
-                statuses: &[0; 16],
+                statuses: &[status; 16],
             };
             let mut header = key("dmv").header();
             header.insert("typ".to_owned(), json!("statuslist+jwt"));
@@ -74,8 +80,8 @@ pub(crate) fn card() -> String {
     prepared.finish(&signature)
 }
 
-/// The form that a program posts to present the card.
-fn form(client_id: &str, nonce: &str) -> String {
+/// The form that presents the card, with the nonce or the state beside it.
+fn form(client_id: &str, nonce: &str, beside: (&str, &str)) -> String {
     let held = HeldSdJwt::parse(&card(), &Limits::default()).expect("a card");
     let name = |text: &str| ConcretePathElement::Name(text.to_owned());
     let shown = held.disclose(&[vec![name("age_equal_or_over"), name("21")]]);
@@ -86,7 +92,7 @@ fn form(client_id: &str, nonce: &str) -> String {
     let encode = |text: &str| -> String {
         text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
     };
-    format!("vp_token={}&nonce={}", encode(&vp_token), encode(nonce))
+    format!("vp_token={}&{}={}", encode(&vp_token), beside.0, encode(beside.1))
 }
 
 /// A configuration in which `/wine` needs the card.
@@ -113,5 +119,53 @@ pub(crate) fn config() -> Value {
 /// The form that answers a challenge.
 pub(crate) fn form_for(challenge: &Value) -> String {
     let text = |name: &str| challenge[name].as_str().expect("a text").to_owned();
-    form(&text("client_id"), &text("nonce"))
+    form(&text("client_id"), &text("nonce"), ("nonce", &text("nonce")))
+}
+
+/// A person shows the card in a browser; the session's cookie, as the browser sends it.
+pub(crate) fn enter(host: &mut Host) -> String {
+    let sent = host.ask(Request::get("/wine/red").header("accept", "text/html"));
+    let transaction = cookie(&sent, "__Host-carded-tx-");
+    let location = sent.replied().headers.text("location").expect("a way to the wallet");
+    let parameter = |name: &str| {
+        let pair = location.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        decode(pair.unwrap_or_else(|| panic!("no {name} in {location}")))
+    };
+    let form = form(&parameter("client_id"), &parameter("nonce"), ("state", &parameter("state")));
+    let post = Request::new("POST", "/.carded/response").header("content-type", "application/x-www-form-urlencoded");
+    let id = host.send(0, post.body(&[form.as_bytes()]));
+    host.advance(Duration::from_secs(1));
+    let answer = host.outcome(id).replied().json();
+    let back = answer["redirect_uri"].as_str().expect("a way back").to_owned();
+    let path = back.strip_prefix("https://shop.example.com").expect("ours");
+    let done = host.ask(Request::get(path).header("accept", "text/html").header("cookie", transaction.as_str()));
+    cookie(&done, "__Host-carded=")
+}
+
+/// The cookie that a reply sets, of those whose name begins so.
+fn cookie(outcome: &Outcome, name: &str) -> String {
+    let all = outcome.replied().headers.all("set-cookie");
+    let texts = all.iter().map(|value| String::from_utf8_lossy(value).into_owned());
+    let mut pairs = texts.map(|value| value.split(';').next().unwrap_or_default().to_owned());
+    pairs
+        .find(|pair| pair.starts_with(name) && !pair.ends_with('='))
+        .unwrap_or_else(|| panic!("no {name}: {outcome:?}"))
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        rest = more;
+        match (*first, more) {
+            (b'%', [high, low, ..]) => {
+                let digits = String::from_utf8(vec![*high, *low]).expect("ASCII");
+                bytes.push(u8::from_str_radix(&digits, 16).expect("two digits"));
+                rest = &more[2..];
+            }
+            (b'+', _) => bytes.push(b' '),
+            (byte, _) => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).expect("a text")
 }

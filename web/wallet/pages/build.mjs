@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { build } from 'esbuild';
@@ -36,7 +36,7 @@ await rm(values.out, { recursive: true, force: true });
 await mkdir(values.out, { recursive: true });
 await cp(values.wasm, join(here, 'generated'), { recursive: true });
 
-await build({
+const { metafile } = await build({
   absWorkingDir: here,
   entryPoints: { app: 'src/main.ts' },
   outdir: values.out,
@@ -48,11 +48,16 @@ await build({
   chunkNames: 'chunk-[hash]',
   legalComments: 'none',
   logLevel: 'warning',
+  metafile: true,
 });
 
 await cp(join(values.wasm, 'carded_wallet_bg.wasm'), join(values.out, 'wallet.wasm'));
 for (const name of ['style.css', 'icon.svg', 'manifest.webmanifest']) await cp(join(here, name), join(values.out, name));
-await fill('index.html', { CSP: POLICY.join('; ') });
+// what the pages need at once is asked for with them, not after the code that names it
+const app = Object.entries(metafile.outputs).find(([path]) => path.endsWith('/app.js'))[1];
+const needed = app.imports.filter(({ kind }) => kind === 'import-statement').map(({ path }) => basename(path));
+const preload = needed.map((name) => `<link rel="modulepreload" href="/${name}">\n`).join('');
+await fill('index.html', { CSP: POLICY.join('; '), PRELOAD: preload });
 
 const files = (await readdir(values.out)).filter((name) => name !== 'index.html').sort();
 const hash = createHash('sha256');

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carded_verifier::dcql::{Candidate, Format};
 use carded_verifier::jwt_vc::{DataModel, HeldJwtVc, PresentationClaims, prepare_presentation};
 use carded_verifier::openid4vp::{AuthorizationRequest, AuthorizationResponse};
 use carded_verifier::sd_jwt::present::PreparedPresentation;
@@ -89,14 +88,7 @@ pub(crate) fn prepare(
     let misfit = || Refusal::new("card_does_not_fit", "This card does not answer the request.");
     let query = request.dcql_query.credentials.iter().find(|query| query.id == id).ok_or_else(misfit)?;
     let held = Held::parse(&chosen.format, &chosen.credential)?;
-    let candidate = Candidate {
-        format: Format::parse(&chosen.format),
-        types: &chosen.types,
-        claims: held.claims(),
-        holder_binding: true,
-        authority_key_ids: &[],
-    };
-    let answer = query.matches(&candidate).ok_or_else(misfit)?;
+    let answer = query.matches(&held.candidate(&chosen.types)).ok_or_else(misfit)?;
     let key = HolderKey::from_jwk(&chosen.jwk)?;
     let audience = request.client_id();
     match &held {

@@ -11,6 +11,9 @@ use crate::issuer::Label;
 pub(crate) struct Row {
     /// Where it is.
     pub(crate) path: Vec<Value>,
+    /// The same, as the verifier's crate has it.
+    #[serde(skip)]
+    pub(crate) steps: Vec<Step>,
     /// What it is.
     pub(crate) label: String,
     /// What it says.
@@ -100,6 +103,7 @@ fn row(path: &[Step], named: &[Step], value: &Value, labels: &[Label]) -> Row {
     let label = labels.iter().find(|label| is_at(&label.path, path)).map(|label| label.name.clone());
     Row {
         path: path.iter().map(step_value).collect(),
+        steps: path.to_vec(),
         label: label.unwrap_or_else(|| words(named)),
         value: text(value),
     }

@@ -4,7 +4,7 @@
 use carded_verifier::dcql::{Candidate, CredentialQuery, Format, Match, Selection};
 use carded_verifier::jwt_vc::HeldJwtVc;
 use carded_verifier::openid4vp::AuthorizationRequest;
-use carded_verifier::sd_jwt::present::HeldSdJwt;
+use carded_verifier::sd_jwt::present::{HeldSdJwt, ShownSdJwt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -69,19 +69,59 @@ impl Held {
         }
     }
 
+    /// As queries are held against it; `types` is `vct` alone, or the VC types.
+    pub(crate) fn candidate<'a>(&'a self, types: &'a [String]) -> Candidate<'a> {
+        let (format, authority_key_ids) = match self {
+            Self::SdJwt(held) => (Format::DcSdJwt, held.authority_key_ids()),
+            Self::JwtVc(held) => (Format::JwtVcJson, held.authority_key_ids()),
+        };
+        // whatever this wallet holds is bound to a key of it
+        Candidate { format, types, claims: self.claims(), holder_binding: true, authority_key_ids }
+    }
+
     /// What a site sees of it when it is shown for a query.
     ///
     /// # Errors
     /// `credential_unreadable`.
-    pub(crate) fn shown(&self, answer: &Match) -> Result<Map<String, Value>, Refusal> {
+    fn seen(&self, answer: &Match) -> Result<Seen, Refusal> {
         match self {
             Self::SdJwt(held) => {
                 let shown = held.disclose(&answer.paths);
                 let seen = HeldSdJwt::parse(shown.without_key_binding(), &link::limits()).map_err(|_| unreadable())?;
-                Ok(seen.claims().clone())
+                Ok(Seen { claims: seen.claims().clone(), of: Some(shown) })
             }
-            Self::JwtVc(held) => Ok(held.claims().clone()),
+            Self::JwtVc(held) => Ok(Seen { claims: held.claims().clone(), of: None }),
         }
+    }
+}
+
+/// What a site sees of a credential.
+struct Seen {
+    claims: Map<String, Value>,
+    /// absent where nothing can be withheld
+    of: Option<ShownSdJwt>,
+}
+
+impl Seen {
+    /// What it does not see, by name, of all rows of the credential and those that are shown.
+    fn hidden(&self, all: Vec<Row>, shown: &[Row]) -> Vec<String> {
+        let mut hidden: Vec<String> = Vec::new();
+        let Some(of) = &self.of else { return hidden };
+        for row in all {
+            let label = if of.withholds(&row.steps) {
+                // of an address that is hidden whole one word is enough
+                let partly = shown.iter().any(|shown| shown.path.first() == row.path.first());
+                if partly || row.path.len() < 2 { row.label } else { explain::whole(&row) }
+            } else if of.withholds_within(&row.steps) {
+                format!("{} (the rest)", row.label)
+            } else {
+                continue;
+            };
+            if !hidden.contains(&label) {
+                hidden.push(label);
+            }
+        }
+        hidden
     }
 }
 
@@ -179,16 +219,7 @@ pub(crate) fn plan(request: &AuthorizationRequest, cards: &[Card], now: i64) -> 
         .iter()
         .filter_map(|card| Held::parse(&card.format, &card.credential).ok().map(|held| (card, held)))
         .collect();
-    let candidates: Vec<Candidate<'_>> = held
-        .iter()
-        .map(|(card, held)| Candidate {
-            format: Format::parse(&card.format),
-            types: &card.types,
-            claims: held.claims(),
-            holder_binding: true,
-            authority_key_ids: &[],
-        })
-        .collect();
+    let candidates: Vec<Candidate<'_>> = held.iter().map(|(card, held)| held.candidate(&card.types)).collect();
     let query = &request.dcql_query;
     let selection = query.select(&candidates);
     let planner = Planner { held: &held, selection: &selection, origin: &origin, now };
@@ -280,16 +311,9 @@ impl Planner<'_> {
 
     fn show(&self, query: &str, card: &Card, held: &Held, answer: &Match) -> Result<Show, Refusal> {
         let format = Format::parse(&card.format);
-        let shown = explain::rows(&format, &held.shown(answer)?, &card.labels);
-        let mut hidden: Vec<String> = Vec::new();
-        for row in explain::rows(&format, held.claims(), &card.labels) {
-            // of an address that is hidden whole one word is enough
-            let partly = shown.iter().any(|shown| shown.path.first() == row.path.first());
-            let label = if partly || row.path.len() < 2 { row.label } else { explain::whole(&row) };
-            if !shown.iter().any(|shown| shown.path == row.path) && !hidden.contains(&label) {
-                hidden.push(label);
-            }
-        }
+        let seen = held.seen(answer)?;
+        let shown = explain::rows(&format, &seen.claims, &card.labels);
+        let hidden = seen.hidden(explain::rows(&format, held.claims(), &card.labels), &shown);
         let (pick, copy) = copies::pick(&card.copies, self.origin, self.now);
         Ok(Show {
             query: query.to_owned(),

@@ -101,6 +101,76 @@ fn over_21_and_nothing_else() {
 }
 
 #[test]
+fn one_of_several_is_shown_without_its_neighbours() {
+    let disclosure = |value: &Value| base64url::encode(json!(["salt", value]).to_string());
+    let digest = |value: &Value| json!({"...": base64url::encode(Sha256::digest(disclosure(value)))});
+    let texts = [json!("GB"), json!("IT"), json!("FR")];
+    let degrees = [json!({"title": "BA"}), json!({"grade": "A"})];
+    let payload = json!({
+        "iss": "https://dmv.example", "vct": "id",
+        "nationalities": texts.iter().map(digest).collect::<Value>(),
+        "degrees": degrees.iter().map(digest).collect::<Value>(),
+    });
+    let disclosures: String = texts.iter().chain(&degrees).map(|value| disclosure(value) + "~").collect();
+    let header = base64url::encode(r#"{"alg":"ES256","typ":"dc+sd-jwt"}"#);
+    let credential = format!("{header}.{}.c2ln~{disclosures}", base64url::encode(payload.to_string()));
+    let card = Card { credential, ..id_card(true) };
+    let mut query = over_21();
+    query["claims"] = json!([{"path": ["nationalities", 1]}, {"path": ["degrees", 1]}]);
+    let plan = plan(&request(&json!({"credentials": [query]})), &[card], 0).unwrap();
+    let show = &plan.groups[0].ways[0].shows[0];
+    let shown: Vec<_> = show.shown.iter().map(|row| (row.label.as_str(), row.value.as_str())).collect();
+    assert_eq!(shown, [("Degrees, grade", "A"), ("Nationalities", "IT")]);
+    assert_eq!(show.hidden, ["Degrees, title", "Nationalities (the rest)"]);
+}
+
+#[test]
+fn a_card_is_chosen_by_the_authority_behind_its_issuer() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyIdMethod, KeyPair};
+    let certificate = |authority: u8| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_identifier_method = KeyIdMethod::PreSpecified(vec![authority; 20]);
+        let root = Issuer::new(params, KeyPair::generate().unwrap());
+        let mut leaf = CertificateParams::new(vec!["dmv.example".to_owned()]).unwrap();
+        leaf.use_authority_key_identifier_extension = true;
+        let der = leaf.signed_by(&KeyPair::generate().unwrap(), &root).unwrap();
+        der.pem().lines().filter(|line| !line.starts_with('-')).collect::<String>()
+    };
+    let issued_under = |name: &str, authority: u8, mut card: Card| {
+        let header = base64url::encode(json!({"alg": "ES256", "x5c": [certificate(authority)]}).to_string());
+        let (_, rest) = card.credential.split_once('.').unwrap();
+        card.credential = format!("{header}.{rest}");
+        name.clone_into(&mut card.id);
+        card
+    };
+    let cards = [
+        id_card(true),
+        issued_under("by 1", 1, id_card(true)),
+        issued_under("by 2", 2, id_card(true)),
+        issued_under("clerk by 2", 2, clerk_card()),
+    ];
+    let chosen = |query: Value, authority: u8| {
+        let mut query = query;
+        query["trusted_authorities"] = json!([{"type": "aki", "values": [base64url::encode([authority; 20])]}]);
+        let request = request(&json!({"credentials": [query]}));
+        let plan = plan(&request, &cards, 0).unwrap();
+        let by_plan: Vec<_> = plan.groups[0].ways.iter().map(|way| way.shows[0].card.clone()).collect();
+        // what is signed in the end is decided by the same
+        let credential = &request.dcql_query.credentials[0];
+        let held = |card: &Card| Held::parse(&card.format, &card.credential).unwrap();
+        let fitting = cards.iter().filter(|card| credential.matches(&held(card).candidate(&card.types)).is_some());
+        assert_eq!(by_plan, fitting.map(|card| card.id.clone()).collect::<Vec<_>>());
+        by_plan
+    };
+    assert_eq!(chosen(over_21(), 1), ["by 1"]);
+    assert_eq!(chosen(over_21(), 2), ["by 2"]);
+    assert!(chosen(over_21(), 3).is_empty());
+    let statement = json!({"id": "s", "format": "jwt_vc_json", "meta": {"type_values": [["Over21"]]}});
+    assert_eq!(chosen(statement, 2), ["clerk by 2"]);
+}
+
+#[test]
 fn threat_95_nothing_fits_is_told_to_the_person() {
     let query = json!({"credentials": [over_21()]});
     let plan_for = |cards: &[Card]| plan(&request(&query), cards, 0).unwrap();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use carded_verifier::time::parse_span;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -24,16 +25,7 @@ impl Span {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (number, unit) = split(text)?;
-        let milliseconds = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        number.checked_mul(milliseconds).map(|ms| Self(Duration::from_millis(ms)))
+        parse_span(text).map(Self)
     }
 }
 

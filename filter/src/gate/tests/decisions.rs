@@ -213,7 +213,7 @@ fn threat_75_odd_requests_are_refused_not_passed() {
         let request = Request::from_pairs(pairs.iter().copied());
         let known = Documents::new(gate.limits());
         let mut around = Around {
-            verdicts: &mut Verdicts::new(10),
+            verdicts: &mut Verdicts::new(10, &mut secret),
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut |_| false,

@@ -1,0 +1,161 @@
+//! Rounds: every cell of the table is measured for a moment, then the next, in an order that shifts from round to round, so that
+//! a slow minute of the machine weighs on all of them. Ratios are taken within a round.
+
+use anyhow::{Context, Result};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::load::{self, Requests};
+use super::machine::processor_time;
+
+/// One row to be: what is sent where.
+pub(super) struct Cell {
+    /// Which filter, as the table names it.
+    pub(super) filter: String,
+    /// What is sent, as the table names it.
+    pub(super) what: String,
+    pub(super) address: SocketAddr,
+    pub(super) requests: Requests,
+    pub(super) connections: usize,
+    /// The processes whose time counts beside Envoy's.
+    pub(super) beside: Option<u32>,
+    /// What each round measured.
+    pub(super) samples: Vec<Sample>,
+}
+
+/// What one round measured of one cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sample {
+    /// Requests a second.
+    pub(super) rate: f64,
+    /// Latency in microseconds.
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    /// Processor time for a request in microseconds: Envoy's, and that of the server beside it.
+    pub(super) envoy: f64,
+    pub(super) beside: f64,
+}
+
+impl Sample {
+    /// The processor time of all that a request needs.
+    pub(super) fn processor(&self) -> f64 {
+        self.envoy + self.beside
+    }
+}
+
+/// How long it is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) rounds: usize,
+    pub(super) time: Duration,
+}
+
+/// Measures every cell in every round, after a round that warms up.
+///
+/// # Errors
+/// When a load fails; the text names the cell.
+pub(super) async fn measure(cells: &mut [Cell], envoy: u32, plan: Plan) -> Result<()> {
+    for round in 0..=plan.rounds {
+        let time = if round == 0 { plan.time / 4 } else { plan.time };
+        for place in 0..cells.len() {
+            let index = (place + round * 3) % cells.len().max(1);
+            let Some(cell) = cells.get_mut(index) else { continue };
+            let sample = cell.measure(envoy, time).await.with_context(|| format!("{}, {}", cell.filter, cell.what))?;
+            if round > 0 {
+                cell.samples.push(sample);
+            }
+        }
+        eprintln!("round {round} of {} done", plan.rounds);
+    }
+    Ok(())
+}
+
+impl Cell {
+    pub(super) fn new(filter: &str, what: &str, address: SocketAddr, requests: Requests, connections: usize) -> Self {
+        let (filter, what) = (filter.to_owned(), what.to_owned());
+        Self { filter, what, address, requests, connections, beside: None, samples: Vec::new() }
+    }
+
+    async fn measure(&self, envoy: u32, time: Duration) -> Result<Sample> {
+        let used = || -> Result<(Duration, Duration)> {
+            Ok((processor_time(envoy)?, self.beside.map_or(Ok(Duration::ZERO), processor_time)?))
+        };
+        let before = used()?;
+        let measured = load::run(self.address, &self.requests, self.connections, time, 200).await?;
+        let after = used()?;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / measured.latency.total() as f64;
+        Ok(Sample {
+            rate: measured.rate(),
+            p50: measured.latency.percentile_us(0.5),
+            p99: measured.latency.percentile_us(0.99),
+            envoy: each(after.0.saturating_sub(before.0)),
+            beside: each(after.1.saturating_sub(before.1)),
+        })
+    }
+
+    /// The median of one figure.
+    pub(super) fn median(&self, figure: impl Fn(&Sample) -> f64) -> f64 {
+        median(self.samples.iter().map(figure).collect())
+    }
+
+    /// The median of the ratios to another cell's figure, round by round.
+    pub(super) fn ratio(&self, to: &Self, figure: impl Fn(&Sample) -> f64) -> Spread {
+        let pairs = self.samples.iter().zip(&to.samples);
+        Spread::of(pairs.map(|(mine, theirs)| figure(mine) / figure(theirs)).collect())
+    }
+}
+
+/// A median and what it lies between.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Spread {
+    pub(super) fn of(values: Vec<f64>) -> Self {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Self { median: median(values), least, most }
+    }
+}
+
+/// The median; of an even number the mean of the two in the middle; not a number where there is none.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle), middle.checked_sub(1).and_then(|below| values.get(below))) {
+        (Some(upper), Some(lower)) if values.len().is_multiple_of(2) => f64::midpoint(*lower, *upper),
+        (Some(upper), _) => *upper,
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(rates: &[f64]) -> Cell {
+        let mut cell = Cell::new("a", "b", ([127, 0, 0, 1], 1).into(), Requests::same(Vec::new()), 1);
+        cell.samples =
+            rates.iter().map(|rate| Sample { rate: *rate, p50: 1.0, p99: 2.0, envoy: 3.0, beside: 4.0 }).collect();
+        cell
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(vec![]).is_nan());
+        assert_eq!(cell(&[5.0, 1.0, 3.0]).median(|sample| sample.rate), 3.0);
+        assert_eq!(cell(&[1.0]).median(Sample::processor), 7.0);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        // a slow second round weighs on both
+        let spread = cell(&[90.0, 9.0, 80.0]).ratio(&cell(&[100.0, 10.0, 100.0]), |sample| sample.rate);
+        assert_eq!(spread, Spread { median: 0.9, least: 0.8, most: 0.9 });
+    }
+}

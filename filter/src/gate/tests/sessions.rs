@@ -1,0 +1,121 @@
+//! What a shown credential opens, and until when.
+
+use super::shop::*;
+use super::*;
+
+#[test]
+fn a_credential_that_is_taken_back_closes_the_session_after_the_ttl() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    shop.revoked = true;
+    shop.now += 5;
+    assert_eq!(shop.browse("/wine/white", &session).status, 200, "the list counts for its ttl");
+    shop.now += 15;
+    let answered = shop.browse("/wine/white", &session);
+    assert_eq!((answered.status, answered.code), (401, "credential_revoked"), "{}", answered.body);
+    assert!(answered.body.contains("Show with Carded"));
+    let program = shop.ask("GET", "/wine/white", &[("cookie", &session)], None);
+    assert_eq!((program.status, program.code), (401, "credential_revoked"));
+}
+
+#[test]
+fn a_session_ends_with_the_credential() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    shop.now = NOW + 9_990;
+    assert_eq!(shop.browse("/wine/white", &session).status, 200);
+    shop.now = NOW + 10_000;
+    assert_eq!(shop.browse("/wine/white", &session).status, 303);
+}
+
+#[test]
+fn threat_86_what_changes_something_must_come_from_our_own_pages() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    let ask = |shop: &mut Shop, method: &str, headers: &[(&str, &str)]| {
+        let mut all = vec![("cookie", session.as_str())];
+        all.extend(headers);
+        let answered = shop.ask(method, "/wine/order", &all, None);
+        (answered.status, answered.code)
+    };
+    let ours = (200, "forwarded");
+    let refused = (403, "cross_site");
+    assert_eq!(ask(&mut shop, "POST", &[("origin", SHOP)]), ours);
+    assert_eq!(ask(&mut shop, "POST", &[("sec-fetch-site", "same-origin")]), ours);
+    assert_eq!(ask(&mut shop, "POST", &[]), refused);
+    assert_eq!(ask(&mut shop, "POST", &[("origin", "https://evil.example")]), refused);
+    assert_eq!(ask(&mut shop, "POST", &[("origin", "null"), ("sec-fetch-site", "same-origin")]), refused);
+    assert_eq!(ask(&mut shop, "DELETE", &[("sec-fetch-site", "same-site")]), refused);
+    assert_eq!(ask(&mut shop, "GET", &[("upgrade", "websocket"), ("origin", "https://evil.example")]), refused);
+    assert_eq!(ask(&mut shop, "GET", &[("upgrade", "websocket"), ("origin", SHOP)]), ours);
+    assert_eq!(ask(&mut shop, "GET", &[("origin", "https://evil.example")]), ours, "it only reads");
+}
+
+#[test]
+fn rules_mix_a_token_and_a_credential() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    let token = bearer(&token("corp", json!({})));
+    let answered = shop.ask("GET", "/both", &[("authorization", &token), ("cookie", &session)], None);
+    assert_eq!((answered.status, answered.header("x-carded-subject")), (200, Some("alice")));
+    let page = [("accept", "text/html"), ("authorization", &*token)];
+    assert_eq!(shop.ask("GET", "/both", &page, None).status, 303, "the credential alone is missing");
+    let answered = shop.ask("GET", "/both", &[("cookie", &session), ("accept", "text/html")], None);
+    assert_eq!((answered.status, answered.code), (401, "token_missing"), "no wallet has the token");
+}
+
+#[test]
+fn another_envoy_with_the_same_key_finishes_what_one_began() {
+    let (mut one, mut two) = (Shop::new(config()), Shop::new(config()));
+    let (parameters, transaction) = one.begin("/wine/red");
+    let presentation = vp_token(&show(&card(true), &parameters, NOW));
+    let answered = two.respond(&[("vp_token", &presentation), ("state", &parameters["state"])]);
+    let done = one.browse(&redirect_uri(&answered), &transaction);
+    let session = done.cookie("__Host-carded=");
+    assert_eq!(two.browse("/wine/red", &session).status, 200);
+    let mut other = config();
+    other["credentials"]["over21"]["age"]["at_least"] = json!(18);
+    assert_eq!(Shop::new(other).browse("/wine/red", &session).status, 303, "where it means something else, it is none");
+}
+
+#[test]
+fn threat_76_a_damaged_or_ended_session_counts_as_none() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    let damaged = format!("{}x", &session[..session.len() - 1]);
+    for cookie in [&*damaged, "__Host-carded=", "__Host-carded=\u{e9}", &format!("__Host-carded={}", "A".repeat(9000))]
+    {
+        assert_eq!(shop.browse("/wine/red", cookie).status, 303, "{}", cookie.len());
+    }
+    assert_eq!(shop.browse("/wine/red", &format!("{damaged}; {session}")).status, 200, "the one that holds counts");
+}
+
+#[test]
+fn threat_70_a_session_that_would_outgrow_a_cookie_is_refused() {
+    let mut configured = config();
+    configured["forward"]["headers"]["x-name"] = json!("over21.given_name");
+    let shop = Shop::new(configured);
+    let proof = |size: usize| super::super::proof::Proof {
+        name: "over21".to_owned(),
+        way: "over21".to_owned(),
+        issuer: DMV.to_owned(),
+        ends: NOW + 100,
+        claims: [("given_name".to_owned(), json!("x".repeat(size)))].into_iter().collect(),
+        status: None,
+    };
+    let sessions = shop.gate.sessions.as_ref().unwrap();
+    let cookie = |size: usize| {
+        let mut session = super::super::session::Session::default();
+        session.add(vec![proof(size)], Timestamp::from_unix(NOW));
+        sessions.cookie(&session, SHOP, Timestamp::from_unix(NOW), &mut |_| true)
+    };
+    assert!(cookie(1000).is_some_and(|cookie| cookie.len() <= 4096));
+    assert!(cookie(3500).is_none());
+}
+
+#[test]
+fn threat_68_each_session_is_sealed_anew() {
+    let mut shop = Shop::new(config());
+    let (one, two) = (enter(&mut shop), enter(&mut shop));
+    assert_ne!(one, two);
+}

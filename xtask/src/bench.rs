@@ -1,0 +1,45 @@
+//! `cargo xtask bench`: builds what is measured and what measures, and runs it.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::modules;
+use crate::workspace::{Workspace, heading, run};
+
+/// Measures the filter in a real Envoy, then what a presentation, the policies and a flood cost; every part runs, and an error
+/// at the end names those that missed a limit.
+pub(crate) fn run_all(workspace: &Workspace, quick: bool, long: bool, json: Option<&Path>) -> Result<()> {
+    modules::build_filter(workspace)?;
+    modules::build_empty_filter(workspace)?;
+    let mut missed = Vec::new();
+    heading("Real Envoy");
+    let mut command = workspace.cargo();
+    // optimized: the load generator and the server of ext_authz are not to be what is slow
+    command.args(["run", "--quiet", "--release", "-p", "carded-envoy", "--example", "bench", "--", "--empty"]);
+    command.arg(workspace.carded().join("empty.wasm"));
+    if quick {
+        command.arg("--quick");
+    }
+    if long {
+        command.arg("--long");
+    }
+    if let Some(file) = json {
+        command.arg("--json").arg(std::path::absolute(file)?);
+    }
+    let envoy = run(&mut command);
+    missed.extend(envoy.err().map(|_| "real Envoy"));
+    for (package, example, what) in [
+        ("carded-wasm-host", "policy_cost", "policies"),
+        ("carded-wasm-host", "presentation_cost", "presentations"),
+        ("carded-envoy", "presentation_flood", "a flood of presentations"),
+    ] {
+        heading(&format!("What {what} cost"));
+        let part = run(workspace.cargo().args(["run", "--quiet", "-p", package, "--example", example]));
+        missed.extend(part.err().map(|_| what));
+    }
+    if !missed.is_empty() {
+        bail!("limits missed: {}", missed.join(", "));
+    }
+    Ok(())
+}
