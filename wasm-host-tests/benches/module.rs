@@ -1,6 +1,7 @@
 //! What evidence costs in the built module, whole requests in wasmtime, with and without the host's crypto:
 //! `cargo bench -p carded-wasm-host`. Subtract `nothing to check`, which is what this host and the module cost by themselves.
 
+#[allow(dead_code)] // a benchmark needs a part
 #[path = "../tests/support/agency.rs"]
 mod agency;
 
