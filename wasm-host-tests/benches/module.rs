@@ -1,6 +1,7 @@
 //! What evidence costs in the built module, whole requests in wasmtime, with and without the host's crypto:
 //! `cargo bench -p carded-wasm-host`. Subtract `nothing to check`, which is what this host and the module cost by themselves.
 
+#[allow(dead_code)] // a benchmark needs a part
 #[path = "../tests/support/agency.rs"]
 mod agency;
 
@@ -18,7 +19,7 @@ const ASYMMETRIC: [&str; 6] = ["RS256", "RS512", "PS256", "ES256", "ES384", "EdD
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn keys() -> Vec<SigningKey> {
-    let algorithm = |name| Algorithm::parse(name).expect("an algorithm");
+    let algorithm = |name: &str| Algorithm::parse(name).expect("an algorithm");
     let rsa = SigningKey::generate(algorithm("RS256"), "RS256", &[7; 32]).expect("a key");
     let make = |name: &str| match rsa.with_algorithm(algorithm(name)) {
         Ok(key) => key.with_kid(Some(name)),
