@@ -1,5 +1,6 @@
 //! A proxy-wasm filter that does nothing to a request: the least that any Wasm filter costs, which the benchmarks
 //! (`cargo xtask bench`) take as their measure. It is never shipped.
+#![allow(missing_docs, reason = "what the SDK's macro exports")]
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
