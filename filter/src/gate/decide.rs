@@ -1,5 +1,6 @@
 //! The way of one request through the gate: normal path → rule → tokens → verdicts → requirement → policies → headers.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,7 +141,7 @@ impl Gate {
         let method = method(request)?;
         let raw_path = required(request, ":path")?;
         let authority = match request.single(":authority") {
-            Ok(value) => String::from_utf8_lossy(value.unwrap_or_default()).to_ascii_lowercase(),
+            Ok(value) => lower(String::from_utf8_lossy(value.unwrap_or_default())),
             Err(Repeated) => return Err(Refusal::request_malformed("there is more than one :authority").into()),
         };
         if method == "CONNECT" {
@@ -343,17 +344,20 @@ impl Gate {
         }
         let action = rule.action(method);
         let says = self.policies.ask(&Question { method, action, segments }, facts);
-        let (permitted, text) = match says {
-            Says::Deny(name) => (false, format!("statement {name} denies {action}")),
-            Says::Allow(name) => (true, format!("statement {name} allows {action}")),
-            Says::Nothing if rule.authorize => (false, format!("no statement allows {action}")),
-            Says::Nothing => (true, format!("no statement denies {action}")),
-        };
-        trace.tell(|| Event::Policy(text));
-        if permitted {
-            Ok(())
-        } else {
-            Err(Refusal::policy_denied(format!("{action} on this path is not allowed for you")))
+        trace.tell(|| {
+            Event::Policy(match says {
+                Says::Deny(name) => format!("statement {name} denies {action}"),
+                Says::Allow(name) => format!("statement {name} allows {action}"),
+                Says::Nothing if rule.authorize => format!("no statement allows {action}"),
+                Says::Nothing => format!("no statement denies {action}"),
+            })
+        });
+        match says {
+            Says::Allow(_) => Ok(()),
+            Says::Nothing if !rule.authorize => Ok(()),
+            Says::Deny(_) | Says::Nothing => {
+                Err(Refusal::policy_denied(format!("{action} on this path is not allowed for you")))
+            }
         }
     }
 
@@ -367,20 +371,18 @@ impl Gate {
     ) -> Result<Changes, Halt> {
         let mut changes =
             Changes { remove: self.forward.client_copies(request).map(<[u8]>::to_vec).collect(), set: Vec::new() };
-        let headers = self.forward.headers(facts).map_err(|error| {
+        self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
             Refusal::claim_not_forwardable(format!(
                 "{}: the claim for the header {} cannot be sent",
                 error.why, error.header
             ))
         })?;
-        changes.set.extend(headers.into_iter().map(|(name, value)| (name, value.into_bytes())));
-        let kept_back: Vec<&PlaceKind> = held
+        let kept_back = held
             .iter()
             .filter(|held| {
                 self.issuers.get(held.verified.issuer_index().as_usize()).is_some_and(|extra| !extra.forward)
             })
-            .map(|held| &held.place.kind)
-            .collect();
+            .map(|held| &held.place.kind);
         if brought.by_token {
             changes.remove.extend([b"authorization".to_vec(), b"dpop".to_vec()]);
         }
@@ -414,6 +416,11 @@ impl Gate {
         }
         Ok(changes)
     }
+}
+
+/// The text in lower case; the same text where it is.
+fn lower(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(text.to_ascii_lowercase()) } else { text }
 }
 
 /// Whether a person's browser goes somewhere, rather than a script or a program asking for something: it reads, and it

@@ -60,18 +60,22 @@ impl Forward {
         self.headers.iter().map(|(_, claim)| claim)
     }
 
-    /// The headers to set.
-    pub(super) fn headers(&self, facts: &Facts<'_>) -> Result<Vec<(Rc<str>, String)>, NotForwardable> {
-        let mut set = Vec::with_capacity(self.headers.len());
+    /// Adds the headers to set.
+    pub(super) fn add_headers(
+        &self,
+        facts: &Facts<'_>,
+        set: &mut Vec<(Rc<str>, Vec<u8>)>,
+    ) -> Result<(), NotForwardable> {
+        set.reserve(self.headers.len());
         for (name, claim) in &self.headers {
             let Some(value) = claim.value(facts) else { continue };
             if value.is_null() {
                 continue;
             }
             let text = encode(&value).map_err(|why| NotForwardable { header: Rc::clone(name), why })?;
-            set.push((Rc::clone(name), text));
+            set.push((Rc::clone(name), text.into_bytes()));
         }
-        Ok(set)
+        Ok(())
     }
 
     /// The client's own copies of headers that are ours, by the names under which they came.
@@ -147,6 +151,11 @@ fn push_plain(text: &mut String, value: &Value, in_list: bool) -> Result<(), &'s
         push_json(text, value);
         return Ok(());
     };
+    let stands = |byte: u8| matches!(byte, 0x21..=0x7e) && byte != b'%' && !(in_list && byte == b',');
+    if plain.bytes().all(stands) {
+        text.push_str(plain);
+        return Ok(());
+    }
     if plain.chars().any(char::is_control) {
         return Err("it has a control character");
     }

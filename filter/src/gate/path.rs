@@ -4,11 +4,13 @@
 //! than the one that was decided on. What two readers could take for different paths (`%2f`, `\`, `//`, dot segments,
 //! `..;x`, doubly encoded separators, encoded bytes that are no UTF-8) is refused, not repaired.
 
+use std::borrow::Cow;
+
 /// A path in normal form, and the query as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Path<'a> {
     /// The normal path: `/`, then visible ASCII; unreserved characters stand unencoded, other triplets in upper case.
-    normal: String,
+    normal: Cow<'a, str>,
     /// What follows the first `?`, untouched. It is no part of any match.
     query: Option<&'a [u8]>,
     /// Whether the normal form differs from what came.
@@ -32,7 +34,10 @@ impl<'a> Path<'a> {
         if path.first() != Some(&b'/') {
             return Err(Ambiguous("the path does not start with /"));
         }
-        let normal = normalise(path)?;
+        let normal = match plain(path) {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(normalise(path)?),
+        };
         check_segments(&normal)?;
         let changed = normal.as_bytes() != path;
         Ok(Self { normal, query, changed })
@@ -78,6 +83,12 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
+/// The path itself where nothing in it needs a second look, as in most requests.
+fn plain(path: &[u8]) -> Option<&str> {
+    let is_plain = |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b'\\' | b'#');
+    if path.iter().all(is_plain) { std::str::from_utf8(path).ok() } else { None }
+}
+
 fn normalise(path: &[u8]) -> Result<String, Ambiguous> {
     let mut normal = String::with_capacity(path.len());
     let mut bytes = path.iter().copied();
@@ -121,11 +132,12 @@ fn check_segments(normal: &str) -> Result<(), Ambiguous> {
         }
         // Some servers cut path parameters off before they resolve dot segments: `..;x` is `..` to them.
         let name = segment.split(';').next().unwrap_or_default();
-        let name = name.split("%3B").next().unwrap_or_default();
+        let encoded = segment.bytes().any(|byte| byte == b'%');
+        let name = if encoded { name.split("%3B").next().unwrap_or_default() } else { name };
         if matches!(name, "." | "..") {
             return Err(Ambiguous("a dot segment"));
         }
-        if segment.contains('%') {
+        if encoded {
             check_encoded(segment)?;
         }
     }
