@@ -142,6 +142,12 @@ fn a_flood_of_bad_tokens_does_not_grow_the_vm() {
 }
 
 #[test]
+fn the_module_is_small() {
+    let bytes = std::fs::metadata(carded_wasm_host::filter_path()).unwrap().len();
+    assert!(bytes < 1_200_000, "carded.wasm has {bytes} bytes: `cargo xtask build --weights` says what they are");
+}
+
+#[test]
 fn the_module_imports_exactly_what_is_allowed() {
     let allowed: Vec<String> = include_str!("../imports.txt")
         .lines()

@@ -18,6 +18,7 @@ mod tally;
 mod test;
 mod threats;
 mod tools;
+mod weigh;
 mod workspace;
 
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ enum Command {
         /// Build only the demo's wallet, which also reaches http://*.localhost, into target/carded/web/wallet-demo/
         #[arg(long, conflicts_with_all = ["crash", "filter", "web"])]
         demo: bool,
+        /// Also print what each part of the filter weighs
+        #[arg(long, conflicts_with_all = ["crash", "web", "demo"])]
+        weights: bool,
     },
     /// Run every test: units, vectors, the wasmtime host, real Envoy, a real browser
     Test {
@@ -119,6 +123,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Build { crash: true, .. } => modules::build_crash(&workspace),
+        Command::Build { weights: true, .. } => {
+            modules::build_filter(&workspace)?;
+            modules::weigh(&workspace)
+        }
         Command::Build { filter: true, .. } => modules::build_filter(&workspace),
         Command::Build { demo: true, .. } => pages::build_wallet(&workspace, pages::Build::Demo).map(drop),
         Command::Build { web: true, .. } => {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::npm;
+use crate::weigh;
 use crate::workspace::{Workspace, human_size, module_size, run, write_if_changed};
 
 /// The target of the filter.
@@ -44,8 +45,23 @@ pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
         "wasm32-wasip1",
     ]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_filter.wasm");
-    let small = optimize(workspace, &built, "", &NOT_CALLED)?;
+    let small = optimize(workspace, &built, "", &NOT_CALLED, &STRIP)?;
     publish(workspace, &small, "carded.wasm")
+}
+
+/// Prints what each part of the module weighs. It is built once more for that, with the names of its functions.
+pub(crate) fn weigh(workspace: &Workspace) -> Result<()> {
+    let shipped = std::fs::metadata(workspace.carded().join("carded.wasm"))?.len();
+    let folder = workspace.cargo_target.join("weigh");
+    run(workspace
+        .cargo()
+        .args(["build", "--quiet", "-p", "carded-filter", "--lib", "--profile", "wasm", "--target", WASI])
+        .args(["--config", "profile.wasm.strip=\"debuginfo\"", "--target-dir"])
+        .arg(&folder))?;
+    let built = folder.join("wasm32-wasip1/wasm/carded_filter.wasm");
+    let named = optimize(workspace, &built, "weigh", &NOT_CALLED, &["-g"])?;
+    println!("\n{}", weigh::table(&named, usize::try_from(shipped)?)?);
+    Ok(())
 }
 
 /// Callbacks that the SDK exports and the filter has no use for. A proxy calls whatever is exported, for each request, so
@@ -67,13 +83,16 @@ pub(crate) fn build_empty_filter(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, WASI)?;
     run(workspace.cargo().args(["build", "-p", "carded-empty-filter", "--profile", "wasm", "--target", WASI]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_empty_filter.wasm");
-    let small = optimize(workspace, &built, "empty", &[])?;
+    let small = optimize(workspace, &built, "empty", &[], &STRIP)?;
     publish(workspace, &small, "empty.wasm")
 }
 
+/// Nothing in the module that only people read.
+const STRIP: [&str; 3] = ["--strip-debug", "--strip-producers", "--strip-target-features"];
+
 /// Makes a module smaller with Binaryen's `wasm-opt`. It takes a minute, so an unchanged module is not done again. What was
 /// made is kept in this folder below `optimized/`. These exports (a `*` at the end stands for any rest) go.
-fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&str]) -> Result<PathBuf> {
+fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&str], names: &[&str]) -> Result<PathBuf> {
     // what the compiler was allowed to use; nothing else is to appear in the module
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
@@ -94,7 +113,7 @@ fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&st
     }
     // no data lies in the first kilobyte: the stack is there
     options.extend(["-Oz", "--low-memory-unused"]);
-    options.extend(["--strip-debug", "--strip-producers", "--strip-target-features"]);
+    options.extend(names);
     options.extend(FEATURES);
     let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
     input.extend(std::fs::read(workspace.root.join("xtask/npm/package-lock.json"))?);

@@ -269,9 +269,21 @@ impl World {
         .await
     }
 
-    /// The same for the keys of most tests, after a failure; then everything is well again.
+    /// Waits until every worker has the right keys again, after a failure. Before that it refuses for want of them, and for
+    /// nothing else.
     pub(crate) async fn recovers(&self) -> Result<()> {
-        self.has_keys(|| Request::get("/api/orders").bearer(&self.token())).await?;
+        eventually("the right keys are there", || async {
+            for _ in 0..8 {
+                let reply = self.send(Request::get("/api/orders").bearer(&self.token())).await?;
+                let waits = ["keys_unavailable", "key_not_found"].contains(&reply.code().as_str());
+                ensure!(reply.status == 200 || waits, "{}", reply.text());
+                if waits {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await?;
         self.alive().await
     }
 

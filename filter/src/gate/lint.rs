@@ -1,5 +1,9 @@
 //! Warnings: what is legal, but rarely meant. `lint-config` prints them; the filter logs them once.
 
+use std::collections::BTreeSet;
+
+use carded_verifier::IssuerIndex;
+
 use super::Gate;
 use super::config::{Config, ConfigError, Field, StatusConfig, UnavailableConfig};
 use super::rule::Asks;
@@ -26,6 +30,14 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             );
         }
     }
+    let named: BTreeSet<IssuerIndex> = gate
+        .rules
+        .iter()
+        .flat_map(|rule| match &rule.asks {
+            Asks::Nothing => Vec::new(),
+            Asks::Require(requirement) | Asks::Optional(requirement) => requirement.issuers(),
+        })
+        .collect();
     for (name, issuer) in &config.issuers {
         let field = Field::top("issuers").key(name);
         if !issuer.require_exp {
@@ -43,13 +55,7 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             warnings
                 .push(field.key("tenants").error("every tenant of the provider is trusted: list those that are yours"));
         }
-        let named = gate.trust.index_of(name).is_some_and(|index| {
-            gate.rules.iter().any(|rule| match &rule.asks {
-                Asks::Nothing => false,
-                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.issuers().contains(&index),
-            })
-        });
-        if !named {
+        if !gate.trust.index_of(name).is_some_and(|index| named.contains(&index)) {
             warnings.push(field.error("no rule asks for a token of this issuer"));
         }
     }

@@ -8,10 +8,15 @@ use super::facts::{Facts, Names};
 /// How deep requirements may nest.
 const MAX_DEPTH: usize = 8;
 
+/// So many issuers are named one by one.
+const FEW: usize = 8;
+
 /// A requirement with its names resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Requirement {
     Token(IssuerIndex),
+    /// A token of any of these, in order: where many are named, a member is found without looking at each.
+    Tokens(Vec<IssuerIndex>),
     /// A credential by its place in the configuration.
     Credential(usize),
     Any(Vec<Requirement>),
@@ -53,7 +58,7 @@ impl Requirement {
             compiled.into_iter().collect::<Option<Vec<_>>>()
         };
         match configured {
-            Configured::Any(list) => members("any", list).map(Self::Any),
+            Configured::Any(list) => members("any", list).map(Self::any),
             Configured::All(list) => members("all", list).map(Self::All),
             Configured::Token(name) => match names.trust.index_of(name) {
                 Some(index) => Some(Self::Token(index)),
@@ -74,27 +79,47 @@ impl Requirement {
         }
     }
 
+    /// Any of these; tokens among them are looked up together where there are many.
+    fn any(members: Vec<Self>) -> Self {
+        let (tokens, mut others): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|member| matches!(member, Self::Token(_)));
+        if tokens.len() <= FEW {
+            others.splice(0..0, tokens);
+            return Self::Any(others);
+        }
+        let mut issuers: Vec<IssuerIndex> = tokens.iter().flat_map(Self::issuers).collect();
+        issuers.sort_unstable();
+        issuers.dedup();
+        others.insert(0, Self::Tokens(issuers));
+        Self::Any(others)
+    }
+
     /// Whether the evidence is enough.
     pub(super) fn is_met(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Token(issuer) => facts.of(*issuer).is_some(),
+            Self::Tokens(issuers) => {
+                facts.all().any(|verified| issuers.binary_search(&verified.issuer_index()).is_ok())
+            }
             Self::Credential(credential) => facts.proof(*credential).is_some(),
             Self::Any(members) => members.iter().any(|member| member.is_met(facts)),
             Self::All(members) => members.iter().all(|member| member.is_met(facts)),
         }
     }
 
-    /// Every issuer that is named, once.
+    /// Every issuer that is named, once, in their order.
     pub(super) fn issuers(&self) -> Vec<IssuerIndex> {
         let mut found = Vec::new();
         self.collect(&mut found);
+        found.sort_unstable();
+        found.dedup();
         found
     }
 
     /// Whether a credential is named: this one, or any.
     pub(super) fn names_credential(&self, which: Option<usize>) -> bool {
         match self {
-            Self::Token(_) => false,
+            Self::Token(_) | Self::Tokens(_) => false,
             Self::Credential(credential) => which.is_none_or(|which| which == *credential),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_credential(which)),
         }
@@ -102,9 +127,9 @@ impl Requirement {
 
     fn collect(&self, found: &mut Vec<IssuerIndex>) {
         match self {
-            Self::Token(issuer) if found.contains(issuer) => {}
             Self::Credential(_) => {}
             Self::Token(issuer) => found.push(*issuer),
+            Self::Tokens(issuers) => found.extend(issuers),
             Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.collect(found)),
         }
     }
@@ -115,12 +140,15 @@ impl Requirement {
             let texts: Vec<_> = members.iter().map(|member| member.describe(names)).collect();
             if texts.len() == 1 { texts.concat() } else { format!("({})", texts.join(word)) }
         };
+        let name = |issuer: &IssuerIndex| {
+            names.trust.issuer(*issuer).map_or("an unknown issuer", |issuer| issuer.name.as_str())
+        };
         match self {
-            Self::Token(issuer) => {
-                format!(
-                    "a token of {}",
-                    names.trust.issuer(*issuer).map_or("an unknown issuer", |issuer| issuer.name.as_str())
-                )
+            Self::Token(issuer) => format!("a token of {}", name(issuer)),
+            Self::Tokens(issuers) => {
+                let first: Vec<_> = issuers.iter().take(FEW).map(name).collect();
+                let more = issuers.len().saturating_sub(FEW);
+                format!("a token of {} or of {more} more issuers", first.join(", "))
             }
             Self::Credential(index) => {
                 format!(

@@ -285,3 +285,52 @@ fn prefixes_that_differ_in_case_only_are_one_place() {
         assert!(matches!(ask(&gate, "GET", "/either", &[("authorization", &auth)]), Forwarded { .. }), "{name}");
     }
 }
+
+#[test]
+fn any_of_many_issuers_is_one_look() {
+    let names: Vec<String> = (0..40).map(|number| format!("i{number}")).collect();
+    let issuers: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), issuer(name))).collect();
+    let tokens: Vec<Value> = names.iter().take(39).map(|name| json!({ "token": name })).collect();
+    let gate = gate(json!({
+        "issuers": issuers,
+        "rules": [
+            { "match": { "path": "/any" }, "require": { "any": tokens } },
+            { "match": { "path": "/both" }, "require": { "all": [{ "any": tokens }, { "token": "i39" }] } },
+        ],
+    }));
+    let ask = |path: &str, names: &[&str]| {
+        let headers: Vec<String> = names.iter().map(|name| format!("Bearer {}", token(name, json!({})))).collect();
+        let headers: Vec<_> = headers.iter().map(|value| ("authorization", value.as_str())).collect();
+        Asked::new(&gate).at(NOW, "GET", path, &headers)
+    };
+    for name in &names[..39] {
+        assert!(matches!(ask("/any", &[name]), Became::Forwarded { .. }), "{name}");
+    }
+    assert_eq!(ask("/any", &["i39"]), Became::Refused(401, "issuer_untrusted"));
+    assert_eq!(ask("/any", &[]), Became::Refused(401, "token_missing"));
+    assert_eq!(ask("/both", &["i7"]), Became::Refused(401, "token_missing"));
+    assert_eq!(ask("/both", &["i39"]), Became::Refused(401, "token_missing"));
+    assert!(matches!(ask("/both", &["i7", "i39"]), Became::Forwarded { .. }));
+}
+
+#[test]
+fn a_refusal_names_no_more_issuers_than_a_person_reads() {
+    let issuers: serde_json::Map<_, _> =
+        (0..3000).map(|number| (format!("i{number}"), issuer(&format!("i{number}")))).collect();
+    let tokens: Vec<Value> = (0..3000).map(|number| json!({ "token": format!("i{number}") })).collect();
+    let gate =
+        gate(json!({ "issuers": issuers, "rules": [{ "match": { "path": "/**" }, "require": { "any": tokens } }] }));
+    let request = Request::from_pairs([(&b":method"[..], &b"GET"[..]), (b":path", b"/x"), (b":authority", b"a")]);
+    let mut asked = Asked::new(&gate);
+    let mut random = |_: &mut [u8]| false;
+    let mut around = Around {
+        verdicts: &mut asked.verdicts,
+        once: &mut asked.once,
+        budget: &mut asked.budget,
+        random: &mut random,
+        now: Timestamp::from_unix(NOW),
+    };
+    let Step::Reply(reply) = gate.decide(&request, &asked.known, &mut around, &mut Silent).step else { panic!() };
+    assert!(reply.body.len() < 1000, "{}", reply.body);
+    assert!(reply.body.contains("2992 more issuers"), "{}", reply.body);
+}
