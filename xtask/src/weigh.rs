@@ -68,8 +68,8 @@ fn parts(module: &[u8]) -> Result<BTreeMap<String, usize>> {
 /// The crate that a function is of: the first one in its path, and that of the type for a method of a foreign trait.
 fn part_of(symbol: &str) -> String {
     let path = format!("{:#}", rustc_demangle::demangle(symbol));
-    let words = path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    let found = words.filter(|word| !word.is_empty() && !matches!(*word, "as" | "dyn" | "mut" | "impl")).next();
+    let mut words = path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let found = words.find(|word| !word.is_empty() && !matches!(*word, "as" | "dyn" | "mut" | "impl"));
     match found {
         Some(one) if path.contains("::") => {
             let library = matches!(one, "core" | "alloc" | "std" | "hashbrown" | "__rustc" | "dlmalloc");
@@ -88,7 +88,7 @@ mod tests {
         for (symbol, part) in [
             ("_ZN13carded_filter4host6worker6Worker6settle17h6407d4aa3aad670fE", "`carded_filter`"),
             ("_RNvMNtCsi9YzqDQQz2q_5alloc6stringNtB2_6String4push", "Rust's own library"),
-            ("_ZN50_$LT$p256..Scalar$u20$as$u20$core..ops..Mul$GT$3mul17h6407d4aa3aad670fE", "`p256`"),
+            ("_ZN47_$LT$p256..Scalar$u20$as$u20$core..ops..Mul$GT$3mul17h6407d4aa3aad670fE", "`p256`"),
             ("proxy_on_tick", "allocator, start and callbacks"),
             ("", "allocator, start and callbacks"),
         ] {
