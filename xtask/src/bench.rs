@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use crate::modules;
 use crate::workspace::{Workspace, heading, run};
 
-/// Measures the filter in a real Envoy (all of it, or these parts), then what a presentation, the policies and a flood cost; every part runs, and an error
-/// at the end names those that missed a limit.
+/// Measures the filter in a real Envoy (all of it, or these parts), then what a presentation, remembered evidence, the policies and a
+/// flood cost; every part runs, and an error at the end names those that missed a limit.
 pub(crate) fn run_all(
     workspace: &Workspace,
     quick: bool,
@@ -42,6 +42,7 @@ pub(crate) fn run_all(
     for (package, example, what) in [
         ("carded-wasm-host", "policy_cost", "policies"),
         ("carded-wasm-host", "presentation_cost", "presentations"),
+        ("carded-wasm-host", "cache_cost", "what is remembered"),
         ("carded-envoy", "presentation_flood", "a flood of presentations"),
     ] {
         heading(&format!("What {what} cost"));

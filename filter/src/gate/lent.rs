@@ -19,7 +19,7 @@ pub struct Lent<P> {
 }
 
 impl<P> Lent<P> {
-    /// Puts the host to the test, which takes a few dozen calls, about a millisecond in all.
+    /// Puts the host to the test, which takes a few dozen calls.
     pub fn new(call: Call, own: P) -> Self {
         let proven = KNOWN.iter().filter_map(|known| known.proves(call)).collect();
         Self { call, proven, own }

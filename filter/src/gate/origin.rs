@@ -4,34 +4,62 @@
 
 use super::request::Request;
 
-/// The origins of the configuration, as written there.
+/// The origins of the configuration, each with its scheme and its authority in normal form.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    list: Vec<(String, String)>,
+    list: Vec<Origin>,
+}
+
+#[derive(Debug)]
+struct Origin {
+    scheme: String,
+    /// Without the scheme's default port.
+    authority: String,
+    /// As it is written there.
+    written: String,
+}
+
+impl Origin {
+    fn is(&self, scheme: &[u8], authority: &[u8]) -> bool {
+        self.scheme.as_bytes().eq_ignore_ascii_case(scheme)
+            && self.authority.as_bytes().eq_ignore_ascii_case(without_default_port(scheme, authority))
+    }
 }
 
 impl Origins {
     pub(super) fn new(origins: &[String]) -> Self {
-        Self { list: origins.iter().map(|origin| (normal(origin), origin.clone())).collect() }
+        let origin = |written: &String| {
+            let (scheme, authority) = written.split_once("://")?;
+            let authority = without_default_port(scheme.as_bytes(), authority.as_bytes());
+            Some(Origin {
+                scheme: scheme.to_owned(),
+                authority: String::from_utf8_lossy(authority).into_owned(),
+                written: written.clone(),
+            })
+        };
+        Self { list: origins.iter().filter_map(origin).collect() }
     }
 
     /// The origin that a request is for, as the configuration writes it.
     pub(super) fn of(&self, request: &Request, authority: &str) -> Option<&str> {
-        let scheme = request.single(":scheme").ok().flatten().and_then(|scheme| std::str::from_utf8(scheme).ok())?;
-        let asked = normal(&format!("{scheme}://{authority}"));
-        self.list.iter().find(|(normal, _)| *normal == asked).map(|(_, origin)| origin.as_str())
+        let scheme = request.single(":scheme").ok().flatten()?;
+        self.list.iter().find(|origin| origin.is(scheme, authority.as_bytes())).map(|origin| origin.written.as_str())
     }
 
     /// Whether an `Origin` header names this origin.
     pub(super) fn same(&self, header: &[u8], origin: &str) -> bool {
-        std::str::from_utf8(header).is_ok_and(|header| normal(header) == normal(origin))
+        let Some((scheme, authority)) = std::str::from_utf8(header).ok().and_then(|text| text.split_once("://")) else {
+            return false;
+        };
+        let known = self.list.iter().find(|known| known.written == origin);
+        known.is_some_and(|known| known.is(scheme.as_bytes(), authority.as_bytes()))
     }
 }
 
-fn normal(origin: &str) -> String {
-    let lower = origin.to_ascii_lowercase();
-    let default = if lower.starts_with("https://") { ":443" } else { ":80" };
-    lower.strip_suffix(default).map(str::to_owned).unwrap_or(lower)
+/// The authority of an address of this scheme, without the port that it has anyway.
+fn without_default_port<'a>(scheme: &[u8], authority: &'a [u8]) -> &'a [u8] {
+    let default: &[u8] = if scheme.eq_ignore_ascii_case(b"https") { b":443" } else { b":80" };
+    authority.strip_suffix(default).unwrap_or(authority)
 }
 
 #[cfg(test)]
@@ -54,6 +82,13 @@ mod tests {
             let request =
                 Request::from_pairs([(&b":scheme"[..], scheme.as_bytes()), (b"x-forwarded-host", b"shop.example.com")]);
             assert_eq!(origins.of(&request, authority), expected, "{scheme} {authority}");
+            let header = format!("{scheme}://{authority}");
+            for origin in ["https://shop.example.com", "http://a.localhost:8080"] {
+                assert_eq!(origins.same(header.as_bytes(), origin), expected == Some(origin), "{header} {origin}");
+            }
+        }
+        for odd in [&b"null"[..], b"", b"https:", b"://", b"\xff://shop.example.com"] {
+            assert!(!origins.same(odd, "https://shop.example.com"));
         }
     }
 }

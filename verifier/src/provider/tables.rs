@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The most keys that have a table, of 30 KiB each, and that are counted.
 const MOST: usize = 32;
-/// A table costs as much as some fifty checks, and makes each a third cheaper: it is for keys that were used so often.
+/// Making a table costs as much as many checks, which it then makes cheaper: it is for keys that were used so often.
 const OFTEN: u32 = 16;
 /// What a key's uses are counted to, so that one that is not used any more makes room.
 const MOST_USES: u32 = 1000;
