@@ -454,7 +454,7 @@ fn sentence(detail: &str) -> String {
     let mut characters = detail.chars();
     let Some(first) = characters.next() else { return String::new() };
     let end = if detail.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{}{}{end}", first.to_uppercase(), characters.as_str())
+    format!("{}{}{end}", first.to_ascii_uppercase(), characters.as_str())
 }
 
 fn thumb(secret: &str) -> String {
