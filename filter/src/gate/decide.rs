@@ -10,6 +10,7 @@ use carded_verifier::{Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcom
 use super::Gate;
 use super::ask;
 use super::budget::Budget;
+use super::cache::Key;
 use super::cookie;
 use super::endpoint::{self, Endpoint, RESERVED};
 use super::facts::Facts;
@@ -103,6 +104,8 @@ impl From<Refusal> for Halt {
 struct Held<'g> {
     place: &'g Place,
     verified: Rc<Condensed>,
+    /// Under which it is remembered.
+    key: Option<Key>,
 }
 
 impl Gate {
@@ -193,7 +196,7 @@ impl Gate {
             return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, around));
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
-        self.changes(request, &path, &held, &facts, &brought)
+        self.changes(request, &path, &held, &facts, &brought, around)
     }
 
     /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential
@@ -259,8 +262,8 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let verified = self.verdict(token, place, known, around, trace, decision)?;
-                held.push(Held { place, verified });
+                let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
+                held.push(Held { place, verified, key });
             }
         }
         Ok(held)
@@ -274,12 +277,12 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
-    ) -> Result<Rc<Condensed>, Halt> {
+    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
         let (verdicts, now) = (&mut *around.verdicts, around.now);
         // The size limit stands before everything, also before the hash.
         let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
         if let Some(verified) = key.and_then(|key| verdicts.token(&key, place, &self.trust, known, now)) {
-            return Ok(verified);
+            return Ok((verified, key));
         }
         decision.verified = decision.verified.saturating_add(1);
         match verify(&Evidence::access_token(token).accepted_issuers(&place.issuers), &self.trust, known, now) {
@@ -292,7 +295,7 @@ impl Gate {
                 if let Some(key) = key {
                     verdicts.put_token(key, &condensed, basis, now);
                 }
-                Ok(condensed)
+                Ok((condensed, key))
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));
@@ -368,6 +371,7 @@ impl Gate {
         held: &[Held<'_>],
         facts: &Facts<'_>,
         brought: &Brought,
+        around: &mut Around<'_>,
     ) -> Result<Changes, Halt> {
         let mut changes =
             Changes { remove: self.forward.client_copies(request).map(<[u8]>::to_vec).collect(), set: Vec::new() };
@@ -377,6 +381,14 @@ impl Gate {
                 error.why, error.header
             ))
         })?;
+        if let Some(minting) = &self.minting
+            && !facts.is_empty()
+        {
+            let opened = brought.opened.iter().map(|opened| opened.key());
+            let keys: Option<Vec<Key>> = held.iter().map(|held| held.key).chain(opened).collect();
+            let token = self.minted(minting, keys.as_deref(), facts, brought, around)?;
+            changes.set.push((Rc::clone(&minting.header), token));
+        }
         let kept_back = held
             .iter()
             .filter(|held| {

@@ -71,14 +71,23 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// For each issuer, the claims of its tokens that headers and policies ask for: all that a verdict has to keep.
+/// For each issuer, the claims of its tokens that headers, policies and our own token ask for: all that a verdict has to
+/// keep. `of_all` are asked of every issuer.
 pub(super) fn asked_of_tokens<'a>(
     trust: &Trust,
     claims: impl Iterator<Item = &'a ClaimRef>,
+    of_all: &[ClaimPath],
     policies: &Policies,
 ) -> Vec<Arc<[ClaimPath]>> {
     let mut asked: Vec<Vec<ClaimPath>> =
         trust.issuers().map(|(issuer, _)| policies.claims_of_subjects(issuer)).collect();
+    for paths in &mut asked {
+        for path in of_all {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+    }
     for claim in claims {
         if let Source::Claim(issuer, path) = &claim.source
             && let Some(paths) = asked.get_mut(issuer.as_usize()).filter(|paths| !paths.contains(path))
@@ -86,9 +95,9 @@ pub(super) fn asked_of_tokens<'a>(
             paths.push(path.clone());
         }
     }
-    // thousands of issuers of whom nothing is asked share one list
-    let none: Arc<[ClaimPath]> = Arc::default();
-    asked.into_iter().map(|paths| if paths.is_empty() { Arc::clone(&none) } else { paths.into() }).collect()
+    // thousands of issuers of whom nothing in particular is asked share one list
+    let same: Arc<[ClaimPath]> = of_all.into();
+    asked.into_iter().map(|paths| if *paths == *same { Arc::clone(&same) } else { paths.into() }).collect()
 }
 
 /// The claim that every credential that was shown has, whichever way it was reached.

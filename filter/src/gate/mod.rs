@@ -15,6 +15,7 @@ mod facts;
 mod forward;
 mod lent;
 mod lint;
+mod minting;
 mod once;
 mod origin;
 mod page;
@@ -55,6 +56,7 @@ use compile::IssuerExtra;
 use credential::Credential;
 use facts::{ClaimRef, Names};
 use forward::Forward;
+use minting::Minting;
 use origin::Origins;
 use policy::Policies;
 use presentation::Presenting;
@@ -78,6 +80,7 @@ pub struct Gate {
     rules: Vec<Rule>,
     policies: Policies,
     forward: Forward,
+    minting: Option<Minting>,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -134,17 +137,22 @@ impl Gate {
         let roles: Vec<_> = extras.iter().map(|extra| extra.roles.clone()).collect();
         let policies = Policies::compile(&config.policies, names, &roles, &mut errors);
         let forward = Forward::compile(&config.forward, names, &mut errors);
+        let minting = config.forward.token.as_ref().and_then(|token| {
+            minting::check_issuers(token, config, &mut errors);
+            Minting::compile(token, config, names, environment, &mut errors)
+        });
         compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         let mut kept = vec![Vec::new(); credentials.len()];
-        for (credential, path) in forward.claims().chain(policies.claims()).filter_map(ClaimRef::kept) {
+        let named = || forward.claims().chain(policies.claims()).chain(minting.iter().flat_map(Minting::claims));
+        for (credential, path) in named().filter_map(ClaimRef::kept) {
             if let Some(paths) = kept.get_mut(credential).filter(|paths| !paths.contains(path)) {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, forward.claims().chain(policies.claims()), &policies);
+        let asked = facts::asked_of_tokens(&trust, named(), minting.as_ref().map_or(&[], Minting::known), &policies);
         let mut gate = Self {
             trust,
             limits,
@@ -158,6 +166,7 @@ impl Gate {
             rules,
             policies,
             forward,
+            minting,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

@@ -4,6 +4,7 @@
 mod configuration;
 mod decisions;
 mod lending;
+mod minting;
 mod presenting;
 mod programs;
 mod remembered;
@@ -112,7 +113,7 @@ impl<'a> Asked<'a> {
         let pseudo = [(":method", method), (":path", path), (":authority", "api.example.com"), (":scheme", "https")];
         let pairs = pseudo.iter().chain(headers).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let request = Request::from_pairs(pairs);
-        let mut random = |_: &mut [u8]| false;
+        let mut random = secret;
         let mut around = Around {
             verdicts: &mut self.verdicts,
             once: &mut self.once,

@@ -16,6 +16,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher as _;
 
 use super::cache::{Cache, Key};
+use super::minting::Minted;
 use super::place::Place;
 use super::seal::{LONGEST, Random};
 use super::session::Opened;
@@ -43,6 +44,7 @@ struct Kept {
 enum Remembered {
     Token(Rc<Condensed>, Basis),
     Sealed(Rc<Opened>),
+    Minted(Rc<Minted>),
 }
 
 /// What evidence is of, as the first byte of what is hashed.
@@ -51,6 +53,7 @@ enum Kind {
     Token = 1,
     Session = 2,
     ProgramsToken = 3,
+    Minted = 4,
 }
 
 impl Verdicts {
@@ -74,6 +77,34 @@ impl Verdicts {
     pub(super) fn key_of_sealed(&self, is_token: bool, origin: &str, sealed: &[u8]) -> Option<Key> {
         let kind = if is_token { Kind::ProgramsToken } else { Kind::Session };
         if sealed.len() <= LONGEST { self.key(kind, origin.as_bytes(), sealed) } else { None }
+    }
+
+    /// The key of what was minted for a caller: for all the evidence that was brought, which of it holds, and whom the token
+    /// is for. Keys have one length, so that no two lists of them read the same.
+    pub(super) fn key_of_minted(&self, evidence: &[Key], holds: u32, other: &[u8]) -> Option<Key> {
+        let mut bytes = Vec::with_capacity(evidence.len().saturating_mul(16).saturating_add(other.len()));
+        for key in evidence {
+            bytes.extend(key.0.to_le_bytes());
+            bytes.extend(key.1.to_le_bytes());
+        }
+        bytes.extend(holds.to_le_bytes());
+        self.key(Kind::Minted, other, &bytes)
+    }
+
+    /// What was minted under this key.
+    pub(super) fn minted(&mut self, key: &Key) -> Option<Rc<Minted>> {
+        match self.kept.as_mut()?.cache.get(key)? {
+            Remembered::Minted(minted) => Some(Rc::clone(minted)),
+            Remembered::Token(..) | Remembered::Sealed(_) => None,
+        }
+    }
+
+    /// Remembers what was minted.
+    pub(super) fn put_minted(&mut self, key: Key, minted: &Rc<Minted>, now: Timestamp) {
+        if let Some(kept) = &mut self.kept {
+            let bytes = minted.memory().saturating_add(COUNTS);
+            kept.cache.put(key, Remembered::Minted(Rc::clone(minted)), bytes, minted.renew, now);
+        }
     }
 
     fn key(&self, kind: Kind, bound: &[u8], evidence: &[u8]) -> Option<Key> {
@@ -120,7 +151,7 @@ impl Verdicts {
     pub(super) fn sealed(&mut self, key: &Key) -> Option<Rc<Opened>> {
         match self.kept.as_mut()?.cache.get(key)? {
             Remembered::Sealed(opened) => Some(Rc::clone(opened)),
-            Remembered::Token(..) => None,
+            Remembered::Token(..) | Remembered::Minted(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ mod evidence;
 mod name;
 mod named;
 mod protobuf;
+mod token;
 pub(super) mod tree;
 mod units;
 mod wire;
@@ -24,6 +25,7 @@ pub use evidence::{
 };
 pub use name::Name;
 pub use named::Named;
+pub use token::{SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -332,6 +334,8 @@ pub struct ForwardConfig {
     /// Claims by the name of the header that carries them. The client's own copies are removed on every path.
     #[serde(default)]
     pub headers: Named<Name>,
+    /// A token of our own for the services, minted for each caller.
+    pub token: Option<TokenConfig>,
 }
 
 /// Where documents are fetched from, and how long they serve.
