@@ -69,6 +69,7 @@ pub fn explain(gate: &Gate, question: &Question, source: &Source, now: Timestamp
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut random,
+            connection: &mut |_| None,
             now,
         };
         let decision = gate.decide(&request, &known, &mut around, &mut listen);

@@ -98,6 +98,7 @@ fn decide(gate: &Gate, known: &Documents, verdicts: &mut Verdicts, request: &Req
         once: &mut InMemory::default(),
         budget: &mut Budget::default(),
         random: &mut |_| false,
+        connection: &mut |_| None,
         now: Timestamp::from_unix(NOW),
     };
     let decision = gate.decide(request, known, &mut around, &mut Silent);

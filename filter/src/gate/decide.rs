@@ -11,6 +11,7 @@ use super::Gate;
 use super::ask;
 use super::budget::Budget;
 use super::cache::Key;
+use super::certificate::{Certificate, Connection};
 use super::cookie;
 use super::endpoint::{self, Endpoint, RESERVED};
 use super::facts::Facts;
@@ -65,6 +66,8 @@ pub struct Around<'a> {
     pub budget: &'a mut Budget,
     /// Random bytes of the host.
     pub random: Random<'a>,
+    /// What the host knows of the request's connection.
+    pub connection: Connection<'a>,
     /// The time.
     pub now: Timestamp,
 }
@@ -185,7 +188,8 @@ impl Gate {
         for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
-        let mut facts = Facts::of_brought(&brought);
+        let certificate = rule.certificate(around);
+        let mut facts = Facts::of_brought(&brought).with_certificate(certificate.as_ref());
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
@@ -319,6 +323,12 @@ impl Gate {
         if met {
             return Ok(());
         }
+        if rule.places.is_empty() && !rule.reads_credentials {
+            return Err(Refusal::client_certificate_required(format!(
+                "this needs {}",
+                requirement.describe(self.names_of())
+            )));
+        }
         if rule.places.is_empty() {
             return Err(Refusal::presentation_required(format!(
                 "this needs {}",
@@ -427,6 +437,17 @@ impl Gate {
             changes.set.push((":path".into(), target));
         }
         Ok(changes)
+    }
+}
+
+impl Rule {
+    /// The caller's certificate, where the rule names it. One that it does not name is no evidence.
+    fn certificate(&self, around: &mut Around<'_>) -> Option<Certificate> {
+        if !self.reads_certificate {
+            return None;
+        }
+        let (Asks::Require(requirement) | Asks::Optional(requirement)) = &self.asks else { return None };
+        Certificate::of(around.connection).filter(|certificate| requirement.names_certificate(Some(certificate)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use carded_verifier::{ClaimPath, Condensed, IssuerIndex, Trust};
 use serde_json::Value;
 
+use super::certificate::{self, Certificate, Part};
 use super::config::Name;
 use super::credential::Credential;
 use super::policy::Policies;
@@ -20,6 +21,7 @@ use super::session::Brought;
 pub(super) struct Facts<'a> {
     verified: Vec<&'a Condensed>,
     brought: Option<&'a Brought>,
+    certificate: Option<&'a Certificate>,
 }
 
 /// Who can supply claims, by name.
@@ -32,7 +34,17 @@ pub(super) struct Names<'a> {
 impl<'a> Facts<'a> {
     /// What credentials that were shown prove, before any token.
     pub(super) fn of_brought(brought: &'a Brought) -> Self {
-        Self { verified: Vec::new(), brought: Some(brought) }
+        Self { brought: Some(brought), ..Self::default() }
+    }
+
+    /// Adds the client certificate, one that the rule names.
+    pub(super) fn with_certificate(self, certificate: Option<&'a Certificate>) -> Self {
+        Self { certificate, ..self }
+    }
+
+    /// The client certificate.
+    pub(super) fn certificate(&self) -> Option<&'a Certificate> {
+        self.certificate
     }
 
     /// The proof of a credential, by its place in the configuration.
@@ -42,7 +54,7 @@ impl<'a> Facts<'a> {
 
     /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
-        self.verified.is_empty() && self.brought.is_none_or(|brought| brought.holds == 0)
+        self.verified.is_empty() && self.certificate.is_none() && self.brought.is_none_or(|brought| brought.holds == 0)
     }
 
     /// Adds what a token proved. Two tokens of one issuer must speak of the same subject; the first then counts.
@@ -123,6 +135,8 @@ enum Source {
     Shown(usize, ClaimPath),
     /// Whether the credential was shown.
     Satisfied(usize),
+    /// A part of the client certificate.
+    Certificate(Part),
 }
 
 impl ClaimRef {
@@ -141,6 +155,12 @@ impl ClaimRef {
                 [satisfied] if satisfied == SATISFIED => Ok(Self { source: Source::Satisfied(index) }),
                 rest => Ok(Self { source: Source::Shown(index, path(rest.to_vec())?) }),
             };
+        }
+        if let Some((first, rest)) = name.0.split_first()
+            && first == certificate::NAME
+        {
+            let part = Part::parse(rest).ok_or_else(|| format!("`{name}`: write `uri_san`, `dns_san` or `sha256`"))?;
+            return Ok(Self { source: Source::Certificate(part) });
         }
         let (issuer, rest) = match name.0.split_first() {
             Some((first, rest)) if trust.index_of(first).is_some() => {
@@ -170,7 +190,7 @@ impl ClaimRef {
     pub(super) fn issuer(&self) -> Option<IssuerIndex> {
         match &self.source {
             Source::Claim(issuer, _) | Source::Tenant(issuer) => Some(*issuer),
-            Source::Shown(..) | Source::Satisfied(_) => None,
+            Source::Shown(..) | Source::Satisfied(_) | Source::Certificate(_) => None,
         }
     }
 
@@ -185,6 +205,7 @@ impl ClaimRef {
             Source::Claim(issuer, path) => facts.of(*issuer)?.claim(path).map(Cow::Borrowed),
             Source::Tenant(issuer) => facts.of(*issuer)?.tenant().map(|tenant| Cow::Owned(Value::from(tenant))),
             Source::Shown(credential, path) => path.get(&facts.proof(*credential)?.proof.claims).map(Cow::Borrowed),
+            Source::Certificate(part) => facts.certificate()?.part(*part).map(Cow::Owned),
             Source::Satisfied(credential) => facts.proof(*credential).map(|_| Cow::Owned(Value::Bool(true))),
         }
     }

@@ -3,8 +3,8 @@
 //!
 //! `sub` is the configured name of the issuer, a colon, for an issuer of many tenants the tenant and a colon, and its
 //! `sub`: two issuers may call two people the same (threat 53). Where the evidence names nobody, as a credential does, there
-//! is no `sub`. `client_id`, `acr`, `amr` and `auth_time` are those of the caller's token, where it has them. `evidence` has
-//! a member for each piece of evidence, by its configured name: `kind` (`token`, `credential`), `iss`, and what is of its
+//! is no `sub`; for a client certificate alone it is `client_certificate:` and the name in it. `client_id`, `acr`, `amr` and `auth_time` are those of the caller's token, where it has them. `evidence` has
+//! a member for each piece of evidence, by its configured name: `kind` (`token`, `credential`, `certificate`), `iss`, and what is of its
 //! kind (`sub`, `tenant`, `types`); under `claims` those that the configuration names.
 //!
 //! It is minted once for a caller and half a lifetime, and ends no later than any of the evidence. It is found by the
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::Gate;
 use super::cache::Key;
+use super::certificate;
 use super::compile::Environment;
 use super::config::{Config, ConfigError, Field, SigningKeyConfig, TokenConfig};
 use super::decide::{Around, Halt};
@@ -155,6 +156,18 @@ impl Minting {
             }
             evidence.insert(name.to_owned(), Value::Object(one));
         }
+        if let Some(certificate) = facts.certificate() {
+            let mut one = Map::new();
+            set(&mut one, "kind", "certificate");
+            let subject = certificate.subject();
+            if self.pairwise.is_none() {
+                set(&mut one, "sub", &subject);
+            }
+            if evidence.is_empty() {
+                self.name_caller(&format!("{}:{subject}", certificate::NAME), "", &mut content);
+            }
+            evidence.insert(certificate::NAME.to_owned(), Value::Object(one));
+        }
         for shown in brought.shown() {
             let mut one = Map::new();
             set(&mut one, "kind", "credential");
@@ -173,15 +186,21 @@ impl Minting {
         content
     }
 
-    /// Who calls, by the caller's own token.
-    fn describe_caller(&self, token: &Condensed, subject: Option<&str>, content: &mut Map<String, Value>) {
-        match (subject, &self.pairwise) {
-            (Some(subject), None) => set(content, "sub", subject),
-            (Some(subject), Some(secret)) => {
-                let message = format!("{}\n{}\n{subject}", self.audience, token.iss());
+    /// `sub`, or what stands for it at these audiences.
+    fn name_caller(&self, subject: &str, iss: &str, content: &mut Map<String, Value>) {
+        match &self.pairwise {
+            None => set(content, "sub", subject),
+            Some(secret) => {
+                let message = format!("{}\n{iss}\n{subject}", self.audience);
                 set(content, "sub", &base64url::encode(hmac(secret, message.as_bytes())));
             }
-            (None, _) => {}
+        }
+    }
+
+    /// Who calls, by the caller's own token.
+    fn describe_caller(&self, token: &Condensed, subject: Option<&str>, content: &mut Map<String, Value>) {
+        if let Some(subject) = subject {
+            self.name_caller(subject, token.iss(), content);
         }
         for (name, path) in KNOWN.iter().zip(&self.known) {
             let Some(value) = token.claim(path) else { continue };
@@ -314,9 +333,10 @@ impl Gate {
         around: &mut Around<'_>,
     ) -> Result<Vec<u8>, Halt> {
         let now = around.now;
+        let digest = facts.certificate().map_or(&[][..], |certificate| certificate.sha256());
         let key = evidence
-            .filter(|keys| !keys.is_empty())
-            .and_then(|keys| around.verdicts.key_of_minted(keys, brought.holds, b""));
+            .filter(|keys| !keys.is_empty() || !digest.is_empty())
+            .and_then(|keys| around.verdicts.key_of_minted(keys, brought.holds, digest));
         if let Some(minted) = key.and_then(|key| around.verdicts.minted(&key)).filter(|minted| now < minted.renew) {
             return Ok(minted.text.clone());
         }

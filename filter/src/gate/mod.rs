@@ -5,6 +5,7 @@
 mod ask;
 mod budget;
 mod cache;
+mod certificate;
 mod compile;
 pub mod config;
 mod cookie;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use carded_verifier::{ClaimPath, IssuerIndex, Limits, SignatureProvider, Trust};
 
 pub use budget::Budget;
+pub use certificate::Connection;
 pub use compile::{Environment, Fetching, Waiting};
 pub use config::{Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;

@@ -21,6 +21,8 @@ pub(super) struct Rule {
     pub(super) places: Vec<Place>,
     /// Whether credentials count here.
     pub(super) reads_credentials: bool,
+    /// Whether client certificates count here.
+    pub(super) reads_certificate: bool,
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
     pub(super) authorize: bool,
@@ -117,6 +119,10 @@ impl Rule {
             reads_credentials: match &asks {
                 Asks::Nothing => false,
                 Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+            },
+            reads_certificate: match &asks {
+                Asks::Nothing => false,
+                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_certificate(None),
             },
             otherwise: configured.otherwise,
             asks,

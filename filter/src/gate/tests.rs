@@ -95,6 +95,8 @@ struct Asked<'a> {
     budget: Budget,
     /// How many signatures the last decision checked.
     verified: u32,
+    /// What the proxy knows of the connection.
+    connection: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl<'a> Asked<'a> {
@@ -106,6 +108,7 @@ impl<'a> Asked<'a> {
             once: InMemory::default(),
             budget: Budget::default(),
             verified: 0,
+            connection: Vec::new(),
         }
     }
 
@@ -119,6 +122,9 @@ impl<'a> Asked<'a> {
             once: &mut self.once,
             budget: &mut self.budget,
             random: &mut random,
+            connection: &mut |name| {
+                self.connection.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+            },
             now: Timestamp::from_unix(now),
         };
         let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);

@@ -203,11 +203,13 @@ impl Worker {
     /// Asks the gate, and carries its step out in the effective context.
     fn settle(&mut self, context: u32, mut waiter: Waiter, now: Nanos, paused: bool) {
         let mut random = abi::random;
+        let mut connection = abi::connection_property;
         let mut around = Around {
             verdicts: &mut self.verdicts,
             once: &mut self.once,
             budget: &mut self.budget,
             random: &mut random,
+            connection: &mut connection,
             now: now.timestamp(),
         };
         let decision = self.gate.decide(&waiter.request, &self.known, &mut around, &mut Silent);

@@ -25,7 +25,7 @@ pub use evidence::{
 };
 pub use name::Name;
 pub use named::Named;
-pub use token::{SigningKeyConfig, TokenConfig};
+pub use token::{CertificateConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -290,6 +290,8 @@ pub enum Allow {
 pub enum Requirement {
     /// A JWT of the named issuer.
     Token(String),
+    /// A client certificate that the proxy's listener verified.
+    ClientCertificate(CertificateConfig),
     /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.
     Credential(String),
     /// At least one of these.
@@ -403,7 +405,7 @@ fn default_roles() -> Name {
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        name::one_or_many(deserializer, "a path pattern or a list of them").map(OneOrMany)
+        name::one_or_many(deserializer, "a text or a list of texts").map(OneOrMany)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::OneOrMany;
 use super::evidence::KeyReference;
 use super::name::Name;
 use super::units::Span;
@@ -27,6 +28,19 @@ pub struct TokenConfig {
     /// The secret by which `sub` becomes a pseudonym for these audiences (OpenID Connect Core 1.0 §8.1): 32 random bytes or
     /// more, in base64.
     pub pairwise: Option<KeyReference>,
+}
+
+/// Which client certificates are meant: of each field that is given, one must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The first URI in its subjectAltName: exact, or with `*` for one whole segment of the path, or `/**` at the end.
+    pub uri_san: Option<OneOrMany>,
+    /// The first DNS name in its subjectAltName: exact, or with `*.` before it for one label.
+    pub dns_san: Option<OneOrMany>,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: Option<OneOrMany>,
 }
 
 /// A private key by the name of the environment variable that holds it.

@@ -61,6 +61,7 @@ fn published(gate: &Gate, method: &str) -> Reply {
         once: &mut InMemory::default(),
         budget: &mut Budget::default(),
         random: &mut secret,
+        connection: &mut |_| None,
         now: Timestamp::from_unix(NOW),
     };
     match gate.decide(&request, &known, &mut around, &mut Silent).step {

@@ -138,6 +138,7 @@ impl Shop {
                 once: &mut self.once,
                 budget: &mut self.budget,
                 random: &mut random,
+                connection: &mut |_| None,
                 now,
             };
             let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);
