@@ -206,7 +206,7 @@ impl Gate {
         let is_token = purpose == Purpose::Token;
         let longest = if is_token { sessions.token_lifetime } else { sessions.lifetime };
         let key = verdicts.key_of_sealed(is_token, origin, sealed);
-        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key)) {
+        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key, is_token, origin, sealed)) {
             return is_in_time(opened.issued, now, longest).then_some(opened);
         }
         let binding = Binding { purpose, origin, to: b"" };

@@ -62,6 +62,9 @@ pub struct Config {
     /// Bounds on what one request, one document and all of them together may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What an admitted request leaves for access logs, as `%FILTER_STATE(wasm.carded.NAME:PLAIN)%`; by default all of it. A refused
+    /// one always leaves its code and rule. What no access log prints is better not left: it costs host calls on each request.
+    pub access_log: Option<Vec<AccessLog>>,
     /// SHA-256 over what evidence means here. What is sealed under one meaning does not open under another.
     #[serde(skip)]
     pub meaning: [u8; 32],
@@ -99,6 +102,19 @@ pub fn schema() -> Value {
     let mut schema = schemars::schema_for!(Config);
     schema.insert("title".into(), "Carded filter configuration".into());
     schema.to_value()
+}
+
+/// What a request leaves for access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// `ok`, or why it was refused.
+    Code,
+    /// The name of the rule that matched.
+    Rule,
+    /// The name of the issuer of its token.
+    Issuer,
 }
 
 /// One issuer of JWTs. The words are those of Envoy's `jwt_authn` where it has them.
