@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
 use super::once::NotSpent;
@@ -31,14 +32,14 @@ pub(super) struct Sessions {
 }
 
 /// What a session's cookie holds.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, FromNode)]
 pub(super) struct Session {
     #[serde(rename = "p")]
     pub(super) proofs: Vec<Proof>,
 }
 
 /// What a token for programs holds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 pub(super) struct Token {
     #[serde(rename = "p")]
     pub(super) proofs: Vec<Proof>,

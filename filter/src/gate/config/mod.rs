@@ -13,7 +13,6 @@ pub(super) mod tree;
 mod units;
 mod wire;
 
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -27,8 +26,10 @@ pub use named::Named;
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
+use tree::FromNode;
+
 /// The whole configuration of one filter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -77,9 +78,8 @@ impl Config {
     /// One error with the path of the first field that does not fit.
     pub fn from_value(value: Value) -> Result<Self, Vec<ConfigError>> {
         let meaning = meaning(&value);
-        let config: Result<Self, _> = tree::read(&value)
-            .map_err(|misfit| vec![ConfigError::new(misfit.path.unwrap_or_default(), misfit.message)]);
-        config.map(|config| Self { meaning, ..config })
+        let config: Self = tree::read(&value).map_err(|error| vec![error])?;
+        Ok(Self { meaning, ..config })
     }
 }
 
@@ -118,7 +118,7 @@ pub enum AccessLog {
 }
 
 /// One issuer of JWTs. The words are those of Envoy's `jwt_authn` where it has them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
@@ -161,7 +161,7 @@ pub struct IssuerConfig {
 }
 
 /// Where an issuer's keys come from: exactly one field.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
@@ -176,7 +176,7 @@ pub struct KeysConfig {
 }
 
 /// A secret, by reference: never in the configuration itself.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
@@ -188,7 +188,7 @@ pub struct SecretConfig {
 }
 
 /// How the text of a secret becomes bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SecretEncoding {
@@ -200,7 +200,7 @@ pub enum SecretEncoding {
 }
 
 /// A header that carries a token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FromHeader {
@@ -212,7 +212,7 @@ pub struct FromHeader {
 }
 
 /// A claim that a token must have. Without a test, it must only be there.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequiredClaimConfig {
@@ -227,7 +227,7 @@ pub struct RequiredClaimConfig {
 }
 
 /// One rule: what it matches, and what it asks for. Exactly one of `allow`, `require` and `optional`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
@@ -253,7 +253,7 @@ pub struct RuleConfig {
 }
 
 /// The requests that a rule is for. Everything that is given must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchConfig {
@@ -276,7 +276,7 @@ pub struct MatchConfig {
 pub struct OneOrMany(pub Vec<String>);
 
 /// How a header must be.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HeaderMatch {
@@ -289,7 +289,7 @@ pub enum HeaderMatch {
 }
 
 /// Who is let through without evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Allow {
@@ -298,7 +298,7 @@ pub enum Allow {
 }
 
 /// The evidence that a rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
@@ -313,7 +313,7 @@ pub enum Requirement {
 }
 
 /// A statement of the policies: subjects, actions and resources, all of which must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
@@ -330,7 +330,7 @@ pub struct PolicyConfig {
 }
 
 /// What follows when a statement matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
@@ -341,7 +341,7 @@ pub enum Effect {
 }
 
 /// What the services behind are told.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ForwardConfig {
@@ -351,7 +351,7 @@ pub struct ForwardConfig {
 }
 
 /// Where documents are fetched from, and how long they serve.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchConfig {
@@ -368,7 +368,7 @@ pub struct FetchConfig {
 }
 
 /// How long a document is fresh: its `Cache-Control: max-age` within bounds, or the default.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LifetimeConfig {
@@ -381,7 +381,7 @@ pub struct LifetimeConfig {
 }
 
 /// Bounds.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -413,9 +413,9 @@ fn default_roles() -> Name {
     Name(vec!["roles".to_owned()])
 }
 
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        name::one_or_many(deserializer, "a path pattern or a list of them").map(OneOrMany)
+impl FromNode for OneOrMany {
+    fn from_node(node: &tree::Node<'_>) -> Self {
+        Self(name::one_or_many(node, "a path pattern or a list of them"))
     }
 }
 
