@@ -14,7 +14,6 @@ pub(super) mod tree;
 mod units;
 mod wire;
 
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -29,8 +28,10 @@ pub use token::{CertificateConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
+use tree::FromNode;
+
 /// The whole configuration of one filter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -64,6 +65,9 @@ pub struct Config {
     /// Bounds on what one request, one document and all of them together may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What an admitted request leaves for access logs, as `%FILTER_STATE(wasm.carded.NAME:PLAIN)%`; by default all of it. A refused
+    /// one always leaves its code and rule. What no access log prints is better not left: it costs host calls on each request.
+    pub access_log: Option<Vec<AccessLog>>,
     /// SHA-256 over what evidence means here. What is sealed under one meaning does not open under another.
     #[serde(skip)]
     pub meaning: [u8; 32],
@@ -76,9 +80,8 @@ impl Config {
     /// One error with the path of the first field that does not fit.
     pub fn from_value(value: Value) -> Result<Self, Vec<ConfigError>> {
         let meaning = meaning(&value);
-        let config: Result<Self, _> = tree::read(&value)
-            .map_err(|misfit| vec![ConfigError::new(misfit.path.unwrap_or_default(), misfit.message)]);
-        config.map(|config| Self { meaning, ..config })
+        let config: Self = tree::read(&value).map_err(|error| vec![error])?;
+        Ok(Self { meaning, ..config })
     }
 }
 
@@ -103,8 +106,21 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
+/// What a request leaves for access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// `ok`, or why it was refused.
+    Code,
+    /// The name of the rule that matched.
+    Rule,
+    /// The name of the issuer of its token.
+    Issuer,
+}
+
 /// One issuer of JWTs. The words are those of Envoy's `jwt_authn` where it has them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
@@ -147,7 +163,7 @@ pub struct IssuerConfig {
 }
 
 /// Where an issuer's keys come from: exactly one field.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
@@ -162,7 +178,7 @@ pub struct KeysConfig {
 }
 
 /// A secret, by reference: never in the configuration itself.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
@@ -174,7 +190,7 @@ pub struct SecretConfig {
 }
 
 /// How the text of a secret becomes bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SecretEncoding {
@@ -186,7 +202,7 @@ pub enum SecretEncoding {
 }
 
 /// A header that carries a token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FromHeader {
@@ -198,7 +214,7 @@ pub struct FromHeader {
 }
 
 /// A claim that a token must have. Without a test, it must only be there.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequiredClaimConfig {
@@ -213,7 +229,7 @@ pub struct RequiredClaimConfig {
 }
 
 /// One rule: what it matches, and what it asks for. Exactly one of `allow`, `require` and `optional`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
@@ -239,7 +255,7 @@ pub struct RuleConfig {
 }
 
 /// The requests that a rule is for. Everything that is given must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchConfig {
@@ -262,7 +278,7 @@ pub struct MatchConfig {
 pub struct OneOrMany(pub Vec<String>);
 
 /// How a header must be.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HeaderMatch {
@@ -275,7 +291,7 @@ pub enum HeaderMatch {
 }
 
 /// Who is let through without evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Allow {
@@ -284,7 +300,7 @@ pub enum Allow {
 }
 
 /// The evidence that a rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
@@ -301,7 +317,7 @@ pub enum Requirement {
 }
 
 /// A statement of the policies: subjects, actions and resources, all of which must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
@@ -318,7 +334,7 @@ pub struct PolicyConfig {
 }
 
 /// What follows when a statement matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
@@ -329,7 +345,7 @@ pub enum Effect {
 }
 
 /// What the services behind are told.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ForwardConfig {
@@ -341,7 +357,7 @@ pub struct ForwardConfig {
 }
 
 /// Where documents are fetched from, and how long they serve.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchConfig {
@@ -358,7 +374,7 @@ pub struct FetchConfig {
 }
 
 /// How long a document is fresh: its `Cache-Control: max-age` within bounds, or the default.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LifetimeConfig {
@@ -371,7 +387,7 @@ pub struct LifetimeConfig {
 }
 
 /// Bounds.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -403,9 +419,9 @@ fn default_roles() -> Name {
     Name(vec!["roles".to_owned()])
 }
 
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        name::one_or_many(deserializer, "a text or a list of texts").map(OneOrMany)
+impl FromNode for OneOrMany {
+    fn from_node(node: &tree::Node<'_>) -> Self {
+        Self(name::one_or_many(node, "a text or a list of texts"))
     }
 }
 

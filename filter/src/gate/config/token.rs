@@ -1,14 +1,13 @@
 //! The configuration of the gateway's own token: what the services behind get instead of the caller's.
 
-use serde::Deserialize;
-
 use super::OneOrMany;
 use super::evidence::KeyReference;
 use super::name::Name;
+use super::tree::FromNode;
 use super::units::Span;
 
 /// A short-lived JWT for the services behind (in the form of RFC 9068), which says who calls and who vouched.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
@@ -31,7 +30,7 @@ pub struct TokenConfig {
 }
 
 /// Which client certificates are meant: of each field that is given, one must fit.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CertificateConfig {
@@ -44,7 +43,7 @@ pub struct CertificateConfig {
 }
 
 /// A private key by the name of the environment variable that holds it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SigningKeyConfig {
