@@ -58,12 +58,13 @@ mod credential_issuer;
 mod date;
 pub mod dcql;
 pub mod did;
-mod discovery;
+pub mod discovery;
 pub mod documents;
 pub mod dpop;
 pub mod evidence;
 pub mod fetch;
 pub mod holder;
+pub mod id_token;
 pub mod issuer;
 pub mod json;
 pub mod jwk;
@@ -94,10 +95,12 @@ pub use condensed::{Basis, Condensed};
 pub use credential::{
     CredentialError, CredentialIndex, CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer,
 };
+pub use discovery::ProviderMetadata;
 pub use documents::{DocumentError, Documents, FetchFailure, Reply};
 pub use evidence::Evidence;
 pub use fetch::{DocumentKind, Fetch};
 pub use holder::Holder;
+pub use id_token::{IdToken, VerifiedIdToken, provider_metadata, verify_id_token};
 pub use issuer::{Issuer, IssuerId, KeySource};
 pub use jwk::PublicKey;
 pub use jwks::{KeySet, KeySetError};

@@ -88,7 +88,7 @@ impl Shown {
     }
 }
 
-fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
+pub(super) fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
         claims.insert(first.clone(), value.clone());

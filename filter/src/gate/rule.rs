@@ -19,7 +19,7 @@ pub(super) struct Rule {
     pub(super) asks: Asks,
     /// Where tokens are read.
     pub(super) places: Vec<Place>,
-    /// Whether credentials count here.
+    /// Whether what a session holds counts here.
     pub(super) reads_credentials: bool,
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
@@ -100,6 +100,12 @@ impl Rule {
                 errors.push(field.key("otherwise").error("there is no credential in `require` that could be shown"));
             }
         }
+        if configured.otherwise == Some(Otherwise::Login) {
+            let requires = matches!(&asks, Some(Asks::Require(requirement)) if requirement.names_login(None));
+            if !requires && asks.is_some() {
+                errors.push(field.key("otherwise").error("there is no login in `require`"));
+            }
+        }
         let name: Rc<str> = configured.name.as_deref().map_or_else(|| index.to_string().into(), Rc::from);
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
             errors.push(
@@ -116,7 +122,9 @@ impl Rule {
             places: places(&asks, sources),
             reads_credentials: match &asks {
                 Asks::Nothing => false,
-                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+                Asks::Require(requirement) | Asks::Optional(requirement) => {
+                    requirement.names_credential(None) || requirement.names_login(None)
+                }
             },
             otherwise: configured.otherwise,
             asks,
