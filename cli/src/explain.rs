@@ -158,7 +158,7 @@ fn tell(story: &mut String, event: &Event<'_>) {
 fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
     match &decision.step {
         Step::Forward(changes) => {
-            for name in &changes.remove {
+            for name in changes.removed() {
                 text.push_str(&format!("remove    {}\n", String::from_utf8_lossy(name)));
             }
             for (name, value) in &changes.set {

@@ -82,9 +82,19 @@ impl std::fmt::Debug for Around<'_> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Headers to remove, every copy.
-    pub remove: Vec<Vec<u8>>,
+    pub remove: Vec<Rc<str>>,
+    /// Headers to remove by the names under which the client sent them.
+    pub sent: Vec<Vec<u8>>,
     /// Headers to set.
     pub set: Vec<(Rc<str>, Vec<u8>)>,
+}
+
+impl Changes {
+    /// The names of all headers to remove.
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        let sent = self.sent.iter().map(Vec::as_slice);
+        sent.chain(self.remove.iter().map(|name| name.as_bytes()))
+    }
 }
 
 /// Why a request does not go on.
@@ -292,7 +302,7 @@ impl Gate {
         let (verdicts, now) = (&mut *around.verdicts, around.now);
         // The size limit stands before everything, also before the hash.
         let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
-        if let Some(verified) = key.and_then(|key| verdicts.token(&key, place, &self.trust, known, now)) {
+        if let Some(verified) = key.and_then(|key| verdicts.token(&key, token, place, &self.trust, known, now)) {
             return Ok(verified);
         }
         decision.verified = decision.verified.saturating_add(1);
@@ -385,8 +395,8 @@ impl Gate {
         facts: &Facts<'_>,
         brought: &Brought,
     ) -> Result<Changes, Halt> {
-        let mut changes =
-            Changes { remove: self.forward.client_copies(request).map(<[u8]>::to_vec).collect(), set: Vec::new() };
+        let sent = self.forward.client_copies(request).map(<[u8]>::to_vec).collect();
+        let mut changes = Changes { sent, ..Changes::default() };
         self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
             Refusal::claim_not_forwardable(format!(
                 "{}: the claim for the header {} cannot be sent",
@@ -400,19 +410,19 @@ impl Gate {
             })
             .map(|held| &held.place.kind);
         if brought.by_token {
-            changes.remove.extend([b"authorization".to_vec(), b"dpop".to_vec()]);
+            changes.remove.extend(["authorization", "dpop"].map(Rc::from));
         }
         let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
         for kind in kept_back {
             match kind {
-                PlaceKind::Header { name, .. } => changes.remove.push(name.as_bytes().to_vec()),
+                PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
                 PlaceKind::Cookie(name) => cookies.push(name.as_str()),
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
         }
         let ours = self.sessions.is_some() && cookie::any(request);
         if !cookies.is_empty() || ours {
-            changes.remove.push(b"cookie".to_vec());
+            changes.remove.push("cookie".into());
             let kept = cookies_where(request, |name| {
                 !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
             });

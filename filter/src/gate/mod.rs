@@ -15,6 +15,7 @@ mod effect;
 mod endpoint;
 mod facts;
 mod forward;
+mod key;
 mod lent;
 mod lint;
 mod login;
@@ -44,7 +45,7 @@ use carded_verifier::{ClaimPath, IssuerIndex, Limits, SignatureProvider, Trust};
 
 pub use budget::Budget;
 pub use compile::{Environment, Fetching, Waiting};
-pub use config::{Config, ConfigError};
+pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Changes, Decision, Step};
 pub use effect::{Effect, Effected};
@@ -67,6 +68,24 @@ use presentation::Presenting;
 use rule::Rule;
 use session::Sessions;
 
+/// What an admitted request leaves in the filter state, for access logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Left {
+    /// That it was admitted, as `carded.code`.
+    pub code: bool,
+    /// The rule that matched, as `carded.rule`.
+    pub rule: bool,
+    /// The issuer of its token, as `carded.issuer`.
+    pub issuer: bool,
+}
+
+impl Left {
+    fn compile(configured: Option<&[AccessLog]>) -> Self {
+        let has = |what| configured.is_none_or(|list| list.contains(&what));
+        Self { code: has(AccessLog::Code), rule: has(AccessLog::Rule), issuer: has(AccessLog::Issuer) }
+    }
+}
+
 /// A compiled configuration.
 #[derive(Debug)]
 pub struct Gate {
@@ -88,6 +107,8 @@ pub struct Gate {
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
+    /// What is left of an admitted request for access logs.
+    left: Left,
     warnings: Vec<ConfigError>,
 }
 
@@ -170,6 +191,7 @@ impl Gate {
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),
+            left: Left::compile(config.access_log.as_deref()),
             warnings: Vec::new(),
         };
         gate.warnings = lint::warnings(config, &gate);
@@ -225,6 +247,12 @@ impl Gate {
 
     fn names_of(&self) -> Names<'_> {
         Names { trust: &self.trust, credentials: &self.credentials, logins: &self.logins }
+    }
+
+    /// What an admitted request leaves for access logs.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        self.left
     }
 
     /// Whether cookies of ours are in use, which services must neither see nor set (threat 85).

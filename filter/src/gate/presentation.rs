@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use carded_verifier::openid4vp::{AuthorizationRequest, AuthorizationResponse};
 use carded_verifier::{Documents, HttpsUrl, Outcome, Presentation, UrlPolicy, verify_presentation};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Gate;
 use super::ask::{self, Options};
+use super::config::tree::FromNode;
 use super::config::{ConfigError, Field, PresentationConfig};
 use super::cookie;
 use super::decide::{Around, Halt};
@@ -42,7 +43,7 @@ pub(super) struct Wallet {
 }
 
 /// What was asked, as `state`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 struct Asked {
     /// The transaction.
     #[serde(rename = "t")]
@@ -61,7 +62,7 @@ struct Asked {
 }
 
 /// What the browser keeps, in a cookie of its own for each transaction.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 struct Transaction {
     #[serde(rename = "k")]
     secret: String,
@@ -71,7 +72,7 @@ struct Transaction {
 }
 
 /// What came of it, as `response_code`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 enum Answer {
     #[serde(rename = "g")]
     Granted(Vec<Proof>),

@@ -260,7 +260,7 @@ fn is_preflight(subject: &Subject<'_>) -> bool {
 /// A header that is there more than once equals nothing: services could take either copy.
 fn header_matches(name: &str, test: &HeaderMatch, request: &Request) -> bool {
     match (test, request.single(name)) {
-        (HeaderMatch::Present(expected), value) => *expected == !matches!(value, Ok(None)),
+        (HeaderMatch::Present(expected), value) => *expected != matches!(value, Ok(None)),
         (HeaderMatch::Equals(expected), Ok(Some(value))) => value == expected.as_bytes(),
         (HeaderMatch::Prefix(expected), Ok(Some(value))) => value.starts_with(expected.as_bytes()),
         (_, Ok(None) | Err(Repeated)) => false,

@@ -15,12 +15,12 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use std::time::Duration;
 
 use super::compile::Environment;
-use super::config::{ConfigError, Field, KeyReference, tree};
+use super::config::tree::{self, FromNode};
+use super::config::{ConfigError, Field, KeyReference};
 
 /// The first byte of everything that is sealed.
 const VERSION: u8 = 1;
@@ -139,7 +139,7 @@ impl Sealer {
     }
 
     /// Opens what was sealed at most `longest` ago.
-    pub(super) fn open<T: DeserializeOwned>(
+    pub(super) fn open<T: FromNode>(
         &self,
         binding: Binding<'_>,
         text: &[u8],
@@ -150,7 +150,7 @@ impl Sealer {
     }
 
     /// The same, and when it was sealed.
-    pub(super) fn open_dated<T: DeserializeOwned>(
+    pub(super) fn open_dated<T: FromNode>(
         &self,
         binding: Binding<'_>,
         text: &[u8],

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
 use super::once::NotSpent;
@@ -33,7 +34,7 @@ pub(super) struct Sessions {
 }
 
 /// What a session's cookie holds.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, FromNode)]
 pub(super) struct Session {
     #[serde(rename = "p")]
     pub(super) proofs: Vec<Proof>,
@@ -45,7 +46,7 @@ pub(super) struct Session {
 }
 
 /// What a token for programs holds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 pub(super) struct Token {
     #[serde(rename = "p")]
     pub(super) proofs: Vec<Proof>,
@@ -249,7 +250,7 @@ impl Gate {
         let is_token = purpose == Purpose::Token;
         let longest = if is_token { sessions.token_lifetime } else { sessions.lifetime };
         let key = verdicts.key_of_sealed(is_token, origin, sealed);
-        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key)) {
+        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key, is_token, origin, sealed)) {
             return is_in_time(opened.issued, now, longest).then_some(opened);
         }
         let binding = Binding { purpose, origin, to: b"" };

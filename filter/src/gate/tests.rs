@@ -128,7 +128,7 @@ impl<'a> Asked<'a> {
         match decision.step {
             Step::Forward(changes) => Became::Forwarded {
                 set: changes.set.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-                removed: changes.remove.iter().map(|name| text(name)).collect(),
+                removed: changes.removed().map(text).collect(),
             },
             Step::Reply(reply) => Became::Refused(reply.status, reply.code),
             Step::Need(fetch) => Became::Needs(fetch.url().to_string()),

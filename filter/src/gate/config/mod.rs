@@ -14,7 +14,6 @@ pub(super) mod tree;
 mod units;
 mod wire;
 
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -29,8 +28,10 @@ pub use named::Named;
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
+use tree::FromNode;
+
 /// The whole configuration of one filter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -67,6 +68,9 @@ pub struct Config {
     /// Bounds on what one request, one document and all of them together may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What an admitted request leaves for access logs, as `%FILTER_STATE(wasm.carded.NAME:PLAIN)%`; by default all of it. A refused
+    /// one always leaves its code and rule. What no access log prints is better not left: it costs host calls on each request.
+    pub access_log: Option<Vec<AccessLog>>,
     /// SHA-256 over what evidence means here. What is sealed under one meaning does not open under another.
     #[serde(skip)]
     pub meaning: [u8; 32],
@@ -79,9 +83,8 @@ impl Config {
     /// One error with the path of the first field that does not fit.
     pub fn from_value(value: Value) -> Result<Self, Vec<ConfigError>> {
         let meaning = meaning(&value);
-        let config: Result<Self, _> = tree::read(&value)
-            .map_err(|misfit| vec![ConfigError::new(misfit.path.unwrap_or_default(), misfit.message)]);
-        config.map(|config| Self { meaning, ..config })
+        let config: Self = tree::read(&value).map_err(|error| vec![error])?;
+        Ok(Self { meaning, ..config })
     }
 }
 
@@ -106,8 +109,21 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
+/// What a request leaves for access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// `ok`, or why it was refused.
+    Code,
+    /// The name of the rule that matched.
+    Rule,
+    /// The name of the issuer of its token.
+    Issuer,
+}
+
 /// One issuer of JWTs. The words are those of Envoy's `jwt_authn` where it has them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
@@ -150,7 +166,7 @@ pub struct IssuerConfig {
 }
 
 /// Where an issuer's keys come from: exactly one field.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
@@ -165,7 +181,7 @@ pub struct KeysConfig {
 }
 
 /// A secret, by reference: never in the configuration itself.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
@@ -177,7 +193,7 @@ pub struct SecretConfig {
 }
 
 /// How the text of a secret becomes bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SecretEncoding {
@@ -189,7 +205,7 @@ pub enum SecretEncoding {
 }
 
 /// A header that carries a token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FromHeader {
@@ -201,7 +217,7 @@ pub struct FromHeader {
 }
 
 /// A claim that a token must have. Without a test, it must only be there.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequiredClaimConfig {
@@ -216,7 +232,7 @@ pub struct RequiredClaimConfig {
 }
 
 /// One rule: what it matches, and what it asks for. Exactly one of `allow`, `require` and `optional`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
@@ -242,7 +258,7 @@ pub struct RuleConfig {
 }
 
 /// The requests that a rule is for. Everything that is given must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchConfig {
@@ -265,7 +281,7 @@ pub struct MatchConfig {
 pub struct OneOrMany(pub Vec<String>);
 
 /// How a header must be.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HeaderMatch {
@@ -278,7 +294,7 @@ pub enum HeaderMatch {
 }
 
 /// Who is let through without evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Allow {
@@ -287,7 +303,7 @@ pub enum Allow {
 }
 
 /// The evidence that a rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
@@ -304,7 +320,7 @@ pub enum Requirement {
 }
 
 /// A statement of the policies: subjects, actions and resources, all of which must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
@@ -321,7 +337,7 @@ pub struct PolicyConfig {
 }
 
 /// What follows when a statement matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
@@ -332,7 +348,7 @@ pub enum Effect {
 }
 
 /// What the services behind are told.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ForwardConfig {
@@ -342,7 +358,7 @@ pub struct ForwardConfig {
 }
 
 /// Where documents are fetched from, and how long they serve.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchConfig {
@@ -359,7 +375,7 @@ pub struct FetchConfig {
 }
 
 /// How long a document is fresh: its `Cache-Control: max-age` within bounds, or the default.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LifetimeConfig {
@@ -372,7 +388,7 @@ pub struct LifetimeConfig {
 }
 
 /// Bounds.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -404,9 +420,9 @@ fn default_roles() -> Name {
     Name(vec!["roles".to_owned()])
 }
 
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        name::one_or_many(deserializer, "a path pattern or a list of them").map(OneOrMany)
+impl FromNode for OneOrMany {
+    fn from_node(node: &tree::Node<'_>) -> Self {
+        Self(name::one_or_many(node, "a path pattern or a list of them"))
     }
 }
 
