@@ -8,11 +8,12 @@
 use std::time::Duration;
 
 use carded_verifier::{Documents, IssuerIndex, Outcome, ProviderMetadata, Trust};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Gate;
 use super::compile::{Environment, read_secret};
+use super::config::tree::FromNode;
 use super::config::{AuthMethod, Config, ConfigError, Field};
 use super::cookie;
 use super::decide::{Around, Halt};
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Login {
 }
 
 /// What the browser keeps of a login that is under way.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 pub(super) struct Begun {
     /// The login's name.
     #[serde(rename = "l")]

@@ -3,13 +3,14 @@
 
 use carded_verifier::condensed::memory_of_members;
 use carded_verifier::{ClaimPath, IssuerIndex, Timestamp, VerifiedIdToken};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::config::tree::FromNode;
 use super::proof::put;
 
 /// One login, as the session keeps it. Its members have short names because browsers carry it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, FromNode)]
 pub(super) struct SignedIn {
     /// The login's name.
     #[serde(rename = "n")]

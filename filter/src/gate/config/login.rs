@@ -1,11 +1,10 @@
 //! The part of the configuration that is about signing in.
 
-use serde::Deserialize;
-
+use super::tree::FromNode;
 use super::{SecretConfig, Span};
 
 /// Signing in at the issuer of the same name (OpenID Connect Core 1.0 §3.1: authorization code flow, with PKCE).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoginConfig {
@@ -30,7 +29,7 @@ pub struct LoginConfig {
 }
 
 /// How a client's secret is sent to the token endpoint (OpenID Connect Core 1.0 §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
