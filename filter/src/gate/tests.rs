@@ -4,9 +4,11 @@
 mod configuration;
 mod decisions;
 mod lending;
+mod login;
 mod minting;
 mod presenting;
 mod programs;
+mod provider;
 mod remembered;
 mod sessions;
 mod shop;
@@ -138,6 +140,7 @@ impl<'a> Asked<'a> {
             Step::Reply(reply) => Became::Refused(reply.status, reply.code),
             Step::Need(fetch) => Became::Needs(fetch.url().to_string()),
             Step::Body(limit) => panic!("a body of {limit} bytes is asked for"),
+            Step::Call(effect) => panic!("{effect:?}"),
         }
     }
 }
