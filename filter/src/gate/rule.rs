@@ -176,6 +176,7 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
         Asks::Require(requirement) | Asks::Optional(requirement) => requirement.issuers(),
     };
     let mut places: Vec<Place> = Vec::new();
+    // in their order, and so in each place
     for issuer in issuers {
         for kind in sources.get(issuer.as_usize()).into_iter().flatten() {
             match places.iter_mut().find(|place| place.kind.is_same(kind)) {
@@ -183,9 +184,6 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
                 None => places.push(Place { kind: kind.clone(), issuers: vec![issuer] }),
             }
         }
-    }
-    for place in &mut places {
-        place.issuers.sort_unstable();
     }
     places
 }
