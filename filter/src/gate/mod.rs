@@ -19,6 +19,7 @@ mod key;
 mod lent;
 mod lint;
 mod login;
+mod logout;
 mod once;
 mod origin;
 mod page;
@@ -36,6 +37,7 @@ mod rule;
 mod seal;
 mod session;
 mod signed_in;
+mod step_up;
 mod trace;
 mod verdicts;
 
@@ -173,7 +175,7 @@ impl Gate {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, forward.claims().chain(policies.claims()), &policies);
+        let asked = facts::asked_of_tokens(&trust, forward.claims().chain(policies.claims()), &policies, &rules);
         let mut gate = Self {
             trust,
             limits,

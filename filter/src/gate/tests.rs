@@ -5,12 +5,14 @@ mod configuration;
 mod decisions;
 mod lending;
 mod login;
+mod logout;
 mod presenting;
 mod programs;
 mod provider;
 mod remembered;
 mod sessions;
 mod shop;
+mod step_up;
 
 use std::sync::Arc;
 

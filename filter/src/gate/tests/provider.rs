@@ -107,7 +107,7 @@ impl Door {
                 Step::Forward(changes) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut headers: Vec<_> = changes.set.iter().map(|(n, v)| (n.to_string(), text(v))).collect();
-                    headers.extend(changes.remove.iter().map(|name| (format!("-{}", text(name)), String::new())));
+                    headers.extend(changes.remove.iter().map(|name| (format!("-{}", name), String::new())));
                     return Answered { status: 200, code: "forwarded", headers, body: String::new() };
                 }
                 Step::Reply(reply) => {
