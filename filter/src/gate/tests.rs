@@ -5,6 +5,7 @@ mod configuration;
 mod decisions;
 mod lending;
 mod login;
+mod logout;
 mod minting;
 mod presenting;
 mod programs;
@@ -12,6 +13,7 @@ mod provider;
 mod remembered;
 mod sessions;
 mod shop;
+mod step_up;
 
 use std::sync::Arc;
 
