@@ -6,6 +6,7 @@
 use crate::algorithm::Algorithm;
 use crate::checks::{self, Steps, Stop, deny, time};
 use crate::condensed::{Basis, Window};
+use crate::confirmation::Confirmation;
 use crate::documents::{Documents, Found, Stored};
 use crate::evidence::Evidence;
 use crate::fetch::{DocumentKind, Fetch};
@@ -86,6 +87,10 @@ fn run(
     let (expires, window) = check_times(issuer, &token.claims, now)?;
     steps.next(Check::Claims);
     check_claims(issuer, &token.claims)?;
+    let confirmation = Confirmation::of(&token.claims)?;
+    if confirmation.is_some() && !evidence.proven {
+        return deny(Code::TokenBound, "`cnf` asks for a proof, and there is none");
+    }
 
     Ok(Verified {
         issuer: compiled.index,
@@ -97,6 +102,7 @@ fn run(
         provider: trust.provider().name(),
         window,
         basis,
+        confirmation,
         passed: Vec::new(),
         claims: token.claims,
     })

@@ -82,6 +82,10 @@ refusals! {
     claim_not_forwardable: "claim_not_forwardable", 403, "A claim cannot be passed on as a header";
     /// A credential has to be shown first.
     presentation_required: "presentation_required", 401, "A credential has to be shown";
+    /// A token that is bound to its holder is brought without the proof.
+    token_bound: "token_bound", 401, "The token is not taken without the proof of its holder";
+    /// A token is not bound to its holder, and has to be.
+    token_unbound: "token_unbound", 401, "The token has to be bound to its holder";
     /// A token for programs is not good.
     access_token_invalid: "access_token_invalid", 401, "The token cannot be used";
     /// The proof that comes with a token for programs is not good.
