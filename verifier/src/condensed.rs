@@ -4,9 +4,11 @@
 //! It holds for as long as all that it rests on: the token's times, which are kept as numbers and compared each time,
 //! and the issuer's key set. A key that is withdrawn withdraws it, and so does a key set that is too old to serve; what
 //! becomes of the keys of another issuer does not concern it.
+use crate::checks;
 use crate::claim_path::ClaimPath;
 use crate::documents::Documents;
 use crate::outcome::Verified;
+use crate::revocation::{Kind, Mark, Marks};
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
 use crate::verdict;
@@ -43,6 +45,8 @@ pub struct Condensed {
     paths: Arc<[ClaimPath]>,
     /// the claims at these paths
     values: Box<[Option<Value>]>,
+    /// by what it can be revoked, where anything can be
+    marks: Option<Box<Marks>>,
 }
 
 impl Verified {
@@ -60,8 +64,24 @@ impl Verified {
             subject: self.subject().map(Box::from),
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
+            marks: trust.has_revocations().then(|| Box::new(self.marks())),
         };
         (condensed, self.basis)
+    }
+
+    /// `sub`, `jti` and `sid`, and the key that signed.
+    fn marks(&self) -> Marks {
+        let text = |name: &str| self.claims().get(name).and_then(Value::as_str);
+        let all = [
+            (Kind::Subject, self.subject()),
+            (Kind::TokenId, text("jti")),
+            (Kind::ProviderSession, text("sid")),
+            (Kind::Key, self.key_id.as_deref()),
+        ];
+        let iss = self.iss();
+        let mut marks = Vec::with_capacity(all.len());
+        marks.extend(all.into_iter().filter_map(|(kind, value)| Some(Mark::of(kind, iss, value?))));
+        Marks::new(marks, checks::time(self.claims(), "iat", f64::floor).unwrap_or_default())
     }
 }
 
@@ -89,6 +109,11 @@ impl Condensed {
     /// From when on it holds no more.
     pub fn ends(&self) -> Timestamp {
         self.window.until
+    }
+
+    /// By what it can be revoked; none where nothing can be.
+    pub fn marks(&self) -> Option<&Marks> {
+        self.marks.as_deref()
     }
 
     /// The claim at a path, one of those that were kept; `None` for any other.
@@ -126,7 +151,8 @@ impl Condensed {
         let own = if Arc::strong_count(&self.iss) > 1 { 0 } else { ALLOCATION + self.iss.len() };
         let values: usize = self.values.iter().map(|value| value.as_ref().map_or(0, memory_of)).sum();
         let list = if self.values.is_empty() { 0 } else { ALLOCATION + size_of::<Option<Value>>() * self.values.len() };
-        size_of::<Self>() + own + text(&self.tenant) + text(&self.subject) + list + values
+        let marks = self.marks.as_ref().map_or(0, |marks| ALLOCATION + marks.memory());
+        size_of::<Self>() + own + text(&self.tenant) + text(&self.subject) + list + values + marks
     }
 }
 

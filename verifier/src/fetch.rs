@@ -20,6 +20,8 @@ pub enum DocumentKind {
     DidDocument,
     /// A Status List Token (Token Status List, "Status List Token in JWT Format").
     StatusList,
+    /// A list of what is revoked ([`crate::revocation`]).
+    Revocations,
 }
 
 impl DocumentKind {
@@ -32,6 +34,7 @@ impl DocumentKind {
             Self::CredentialKeys => "credential_keys",
             Self::DidDocument => "did_document",
             Self::StatusList => "status_list",
+            Self::Revocations => "revocations",
         }
     }
 
@@ -42,6 +45,7 @@ impl DocumentKind {
             Self::Jwks | Self::CredentialKeys => "application/jwk-set+json, application/json",
             Self::DidDocument => "application/did+json, application/did+ld+json, application/json",
             Self::StatusList => "application/statuslist+jwt",
+            Self::Revocations => "application/vnd.carded.revocations, application/json;q=0.9",
         }
     }
 

@@ -174,6 +174,12 @@ impl KeySet {
         self.keys.iter().any(|key| key.key.key_type() == KeyType::Secret)
     }
 
+    /// What the set calls one of its keys.
+    pub(crate) fn kid_of(&self, key: &PublicKey) -> Option<&str> {
+        let at = self.keys.iter().position(|ours| std::ptr::eq(&raw const ours.key, key))?;
+        self.by_kid.iter().find(|(_, place)| **place == at).map(|(kid, _)| kid.as_str())
+    }
+
     /// The one key for a token: by `kid` where it names one, else the only key of its algorithm. A key serves one
     /// algorithm: the one that it names, else `sole(type)`, the issuer's only algorithm for keys of its type.
     pub(crate) fn find(

@@ -76,6 +76,7 @@ pub mod outcome;
 pub mod presentation;
 pub mod provider;
 pub mod required_claim;
+pub mod revocation;
 pub mod sd_jwt;
 mod sd_jwt_vc;
 #[cfg(feature = "sign")]

@@ -32,6 +32,8 @@ pub struct Verified {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<String>,
+    /// the `kid` of the key in its set, where what it signed can be revoked
+    pub(crate) key_id: Option<String>,
     pub(crate) provider: &'static str,
     pub(crate) window: Window,
     pub(crate) basis: Basis,

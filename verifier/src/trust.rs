@@ -7,6 +7,7 @@ use crate::issuer::{Issuer, KeySource, is_tenant, origin_of};
 use crate::jwt::bare_type;
 use crate::limits::Limits;
 use crate::provider::SignatureProvider;
+use crate::revocation::{CompiledSource, RevocationSource};
 use crate::url::UrlPolicy;
 use std::collections::HashMap;
 use std::fmt;
@@ -124,6 +125,7 @@ pub struct Trust {
     patterns: Lookup<Vec<IssuerIndex>>,
     credentials: Vec<CompiledCredential>,
     credential_ids: Lookup<CredentialIndex>,
+    revocations: Vec<CompiledSource>,
     limits: Limits,
     provider: Arc<dyn SignatureProvider>,
 }
@@ -195,6 +197,7 @@ impl Trust {
             patterns: Lookup::default(),
             credentials: Vec::new(),
             credential_ids: Lookup::default(),
+            revocations: Vec::new(),
             limits,
             provider,
         };
@@ -220,6 +223,23 @@ impl Trust {
             self.credentials.push(compiled);
         }
         Ok(self)
+    }
+
+    /// The same with lists of what is revoked, all of which must be known and fresh before anything that they could revoke
+    /// counts.
+    #[must_use]
+    pub fn with_revocations(mut self, sources: Vec<RevocationSource>) -> Self {
+        self.revocations = sources.into_iter().map(CompiledSource::new).collect();
+        self
+    }
+
+    /// Whether anything can be revoked.
+    pub fn has_revocations(&self) -> bool {
+        !self.revocations.is_empty()
+    }
+
+    pub(crate) fn revocations(&self) -> &[CompiledSource] {
+        &self.revocations
     }
 
     /// The policy at an index; `None` for an index of another, longer list.
@@ -322,7 +342,7 @@ impl Trust {
 
     /// What can be fetched ahead of need: the first document of every issuer and tenant that the policy names.
     pub fn first_fetches(&self) -> Vec<Fetch> {
-        let mut fetches = Vec::new();
+        let mut fetches: Vec<Fetch> = self.revocations.iter().map(|source| source.fetch.clone()).collect();
         for compiled in &self.issuers {
             fetches.extend(compiled.first.clone());
             if compiled.first.is_none() && matches!(compiled.issuer.keys, KeySource::Discovery) {

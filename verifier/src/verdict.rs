@@ -71,7 +71,7 @@ fn run(
     };
 
     steps.next(Check::Key);
-    let (key, basis) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
+    let (key, basis, key_id) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
 
     steps.next(Check::Signature);
     if trust.provider().verify(algorithm, key, token.message, &token.signature).is_err() {
@@ -94,6 +94,7 @@ fn run(
         expires,
         algorithm,
         kid: token.kid.clone(),
+        key_id,
         provider: trust.provider().name(),
         window,
         basis,
@@ -139,11 +140,13 @@ fn find_key<'a>(
     algorithm: Algorithm,
     known: &'a Documents,
     now: Timestamp,
-) -> Result<(&'a PublicKey, Basis), Stop> {
+) -> Result<(&'a PublicKey, Basis, Option<String>), Stop> {
     let keys = find_keys(trust, compiled, tenant, known, now)?;
     let sole = |key_type| compiled.sole_algorithm(key_type);
     let key = signer::pick(keys.set, keys.fetch.as_ref(), token, algorithm, sole, known, now)?;
-    Ok((key, Basis { revision: keys.revision, until: keys.until, version: known.version() }))
+    // not what the token calls it: one that leaves it out is of that key all the same
+    let key_id = if trust.has_revocations() { keys.set.kid_of(key).map(str::to_owned) } else { None };
+    Ok((key, Basis { revision: keys.revision, until: keys.until, version: known.version() }, key_id))
 }
 
 fn find_keys<'a>(

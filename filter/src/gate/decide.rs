@@ -279,6 +279,7 @@ impl Gate {
         // The size limit stands before everything, also before the hash.
         let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
         if let Some(verified) = key.and_then(|key| verdicts.token(&key, place, &self.trust, known, now)) {
+            self.not_revoked(verified.marks(), known, now)?;
             return Ok(verified);
         }
         decision.verified = decision.verified.saturating_add(1);
@@ -292,6 +293,7 @@ impl Gate {
                 if let Some(key) = key {
                     verdicts.put_token(key, &condensed, basis, now);
                 }
+                self.not_revoked(condensed.marks(), known, now)?;
                 Ok(condensed)
             }
             Outcome::Denied(denied) => {

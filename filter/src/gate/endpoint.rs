@@ -88,7 +88,7 @@ impl Gate {
         }
         let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
         match endpoint {
-            Endpoint::Done => self.done(request, query, origin, around),
+            Endpoint::Done => self.done(request, query, origin, known, around),
             Endpoint::Challenge => self.challenge(origin, around),
             Endpoint::Response => self.response(form(request)?, origin, known, around),
             Endpoint::Present => self.present(form(request)?, origin, known, around),

@@ -28,6 +28,7 @@ mod proof;
 mod reply;
 mod request;
 mod requirement;
+mod revoke;
 mod rule;
 mod seal;
 mod session;
@@ -112,13 +113,15 @@ impl Gate {
         let origins = Origins::new(&config.origins);
         let presenting = config.presentation.as_ref().map(|one| Presenting::compile(one, policy, &mut errors));
         let sessions = compile::sessions(config, environment, &mut errors);
+        let revocations = revoke::compile(config, &fetching, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         let trust = Trust::new(issuers, limits.clone(), provider)
             .map_err(|why| vec![ConfigError::new("issuers", why.to_string())])?
             .with_credentials(policies)
-            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?;
+            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?
+            .with_revocations(revocations);
         let credentials = credential::resolve(credentials, &trust);
         let names = Names { trust: &trust, credentials: &credentials };
         let sources: Vec<_> = extras.iter().map(|extra| extra.places.clone()).collect();

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
+use carded_verifier::revocation::Marks;
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub(super) struct Sessions {
 pub(super) struct Session {
     #[serde(rename = "p")]
     pub(super) proofs: Vec<Proof>,
+    /// Its name, which is new with each login (threat 68).
+    #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
+    pub(super) id: String,
 }
 
 /// What a token for programs holds.
@@ -48,6 +52,9 @@ pub(super) struct Token {
     /// When it ends, in seconds since 1970.
     #[serde(rename = "e")]
     pub(super) ends: i64,
+    /// Its name.
+    #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
+    pub(super) id: String,
 }
 
 /// What a request brings that was shown before.
@@ -74,9 +81,18 @@ pub(super) struct Opened {
     ends: Timestamp,
     /// For a token: the thumbprint of the holder's key.
     thumbprint: String,
+    /// Its name.
+    id: String,
+    /// By what it can be revoked, where anything can be.
+    marks: Option<Marks>,
 }
 
 impl Opened {
+    /// By what it can be revoked; none where nothing can be.
+    pub(super) fn marks(&self) -> Option<&Marks> {
+        self.marks.as_ref()
+    }
+
     /// When it is worth nothing any more.
     pub(super) fn ends(&self) -> Timestamp {
         self.ends
@@ -84,12 +100,18 @@ impl Opened {
 
     /// About how many bytes of memory it takes.
     pub(super) fn memory(&self) -> usize {
-        let own = size_of::<Self>().saturating_add(self.thumbprint.capacity());
+        let own = size_of::<Self>().saturating_add(self.thumbprint.capacity()).saturating_add(self.id.capacity());
+        let own = own.saturating_add(self.marks.as_ref().map_or(0, Marks::memory));
         self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add)
     }
 }
 
 impl Brought {
+    /// The name of the session or the token for programs, by which it can be revoked.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.opened.as_ref().map(|opened| &*opened.id).filter(|id| !id.is_empty())
+    }
+
     /// The proofs that hold now.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Shown> {
         let all = self.opened.iter().flat_map(|opened| &opened.shown);
@@ -164,6 +186,13 @@ impl Gate {
                 brought.by_cookie = true;
             }
         }
+        if let Some(why) = brought.opened.as_ref().map_or(Ok(None), |opened| self.unless_revoked(opened, known, now))? {
+            if brought.by_token {
+                return Err(why.into());
+            }
+            brought.opened = None;
+            brought.lapsed = Some(why);
+        }
         let mut holds = 0_u32;
         for (shown, at) in brought.opened.iter().flat_map(|opened| &opened.shown).zip(0_u32..u32::BITS) {
             match self.still_holds(shown, known, now) {
@@ -215,11 +244,12 @@ impl Gate {
         } else {
             let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
             let ends = session.ends();
-            (Token { proofs: session.proofs, thumbprint: String::new(), ends }, issued)
+            (Token { proofs: session.proofs, thumbprint: String::new(), ends, id: session.id }, issued)
         };
         let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
         let ends = Timestamp::from_unix(content.ends);
-        let opened = Rc::new(Opened { shown, issued, ends, thumbprint: content.thumbprint });
+        let marks = self.marks_of_sealed(&content.id, issued);
+        let opened = Rc::new(Opened { shown, issued, ends, thumbprint: content.thumbprint, id: content.id, marks });
         if let Some(key) = key {
             verdicts.put_sealed(key, &opened, now);
         }

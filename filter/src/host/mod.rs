@@ -6,6 +6,7 @@
 mod abi;
 mod fetches;
 mod lent;
+mod lists;
 mod metrics;
 mod once;
 mod root;

@@ -9,6 +9,7 @@ mod evidence;
 mod name;
 mod named;
 mod protobuf;
+mod revocation;
 pub(super) mod tree;
 mod units;
 mod wire;
@@ -24,6 +25,7 @@ pub use evidence::{
 };
 pub use name::Name;
 pub use named::Named;
+pub use revocation::{OnFailure, RevocationConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub presentation: Option<PresentationConfig>,
     /// What is remembered of evidence that was shown.
     pub sessions: Option<SessionsConfig>,
+    /// What is revoked before it ends: sessions, subjects, tokens, keys.
+    pub revocation: Option<RevocationConfig>,
     /// The first rule that matches decides; no match denies.
     pub rules: Vec<RuleConfig>,
     /// Who may do what. A deny applies to every rule; silence denies where a rule says `authorize: true`.
