@@ -7,6 +7,7 @@ mod lending;
 mod presenting;
 mod programs;
 mod remembered;
+mod revocation;
 mod sessions;
 mod shop;
 
