@@ -10,7 +10,7 @@ use crate::documents::Documents;
 use crate::outcome::Verified;
 use crate::revocation::{Kind, Mark, Marks};
 use crate::time::Timestamp;
-use crate::trust::{IssuerIndex, Trust};
+use crate::trust::{Compiled, IssuerIndex, Trust};
 use crate::verdict;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -86,6 +86,33 @@ impl Verified {
 }
 
 impl Condensed {
+    /// An API token that is known by this hash.
+    pub(crate) fn of_api_token(
+        compiled: &Compiled,
+        window: Window,
+        claims: &Map<String, Value>,
+        hash: &str,
+        trust: &Trust,
+        paths: &Arc<[ClaimPath]>,
+    ) -> Self {
+        let subject = claims.get("sub").and_then(Value::as_str);
+        let marks = || {
+            let mut marks = vec![Mark::of(Kind::ApiToken, "", hash)];
+            marks.extend(subject.map(|subject| Mark::of(Kind::Subject, &compiled.iss, subject)));
+            Box::new(Marks::new(marks, None))
+        };
+        Self {
+            issuer: compiled.index,
+            window,
+            iss: Arc::clone(&compiled.iss),
+            tenant: None,
+            subject: subject.map(Box::from),
+            paths: Arc::clone(paths),
+            values: paths.iter().map(|path| path.get(claims).map(compact)).collect(),
+            marks: trust.has_revocations().then(marks),
+        }
+    }
+
     /// The issuer that vouches.
     pub fn issuer_index(&self) -> IssuerIndex {
         self.issuer

@@ -4,6 +4,7 @@
 //! A document is fresh for the lifetime that its reply asks for, within bounds (RFC 9111 section 4.2). Before that
 //! ends it is [`due`](Documents::due) for a refresh in the background; an expired one serves for a bounded while as
 //! long as refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
+use crate::api_token::{self, ApiToken};
 use crate::credential_issuer::{self, IssuerKeys};
 use crate::did::{Did, DidDocument};
 use crate::discovery;
@@ -127,6 +128,7 @@ enum Content {
     Keys(KeySet),
     Did(Box<DidDocument>),
     StatusList(Box<StatusListToken>),
+    ApiTokens(Vec<ApiToken>),
 }
 
 /// What is known of a document.
@@ -162,6 +164,10 @@ impl Stored {
 
     pub(crate) fn status_list(&self) -> Option<&StatusListToken> {
         if let Content::StatusList(token) = &self.content { Some(token) } else { None }
+    }
+
+    pub(crate) fn api_tokens(&self) -> Option<&[ApiToken]> {
+        if let Content::ApiTokens(tokens) = &self.content { Some(tokens) } else { None }
     }
 
     /// An estimate, from what it was parsed from.
@@ -342,6 +348,9 @@ impl Documents {
             DocumentKind::StatusList => StatusListToken::parse(&reply.body, &self.limits)
                 .map(|token| Content::StatusList(Box::new(token)))
                 .map_err(malformed),
+            DocumentKind::ApiTokens => {
+                api_token::parse(&reply.body, &self.limits).map(Content::ApiTokens).map_err(malformed)
+            }
             DocumentKind::Revocations => Err(FetchFailure::NoRoom),
         }
     }

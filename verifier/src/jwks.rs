@@ -11,7 +11,7 @@ const DEPTH: usize = 16;
 const MOST_KEYS: usize = 512;
 
 /// The usable keys of an issuer, parsed once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
     by_kid: BTreeMap<String, usize>,

@@ -338,6 +338,8 @@ codes! {
     KeyAmbiguous = "key_ambiguous", Evidence;
     /// The key of the token's `kid` is for another algorithm.
     KeyMismatch = "key_mismatch", Evidence;
+    /// The API token is not one that is known here.
+    ApiTokenUnknown = "api_token_unknown", Evidence;
     /// The signature does not hold.
     SignatureInvalid = "signature_invalid", Evidence;
 

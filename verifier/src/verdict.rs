@@ -4,6 +4,7 @@
 //! size → parse → issuer → algorithm → key (may need a document) → signature → type → audience → time → claims.
 //! Nothing is fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
 use crate::algorithm::Algorithm;
+use crate::api_token;
 use crate::checks::{self, Steps, Stop, deny, time};
 use crate::condensed::{Basis, Window};
 use crate::documents::{Documents, Found, Stored};
@@ -42,7 +43,11 @@ pub(crate) fn basis(
     known: &Documents,
     now: Timestamp,
 ) -> Option<Basis> {
-    let keys = find_keys(trust, trust.compiled(issuer)?, tenant, known, now).ok()?;
+    let compiled = trust.compiled(issuer)?;
+    if compiled.api_tokens.is_some() {
+        return api_token::basis(compiled, known, now);
+    }
+    let keys = find_keys(trust, compiled, tenant, known, now).ok()?;
     Some(Basis { revision: keys.revision, until: keys.until, version: known.version() })
 }
 

@@ -15,6 +15,7 @@ mod presenting;
 mod provider;
 mod public;
 mod remembered;
+mod revocation;
 mod support;
 mod tenants;
 mod tokens;

@@ -1,6 +1,7 @@
 //! The gate as a whole: configurations in, decisions out. Tokens are HS256 here, which keeps keys in one line; every
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
+mod api_tokens;
 mod configuration;
 mod decisions;
 mod lending;

@@ -4,6 +4,7 @@
 //! Parsing says where: every error carries the path of its field. Unknown fields are errors. What a single field
 //! cannot know (dangling names, unsafe combinations) is checked when [`crate::gate::Gate`] compiles the configuration.
 
+mod api_token;
 mod error;
 mod evidence;
 mod name;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use api_token::{ApiTokenConfig, ApiTokensConfig};
 pub use error::{ConfigError, Field};
 pub use evidence::{
     AgeConfig, CredentialConfig, KeyReference, Otherwise, PresentationConfig, RootConfig, SessionsConfig, StatusConfig,
@@ -43,6 +45,9 @@ pub struct Config {
     /// Who may vouch for a caller with a JWT, by a name of ours (`[a-z0-9_-]+`).
     #[serde(default)]
     pub issuers: Named<IssuerConfig>,
+    /// API tokens, by a name of ours (`[a-z0-9_-]+`).
+    #[serde(default)]
+    pub api_tokens: Named<ApiTokensConfig>,
     /// What a person may be asked to show, by a name of ours (`[a-z0-9_-]+`), which is also the DCQL id.
     #[serde(default)]
     pub credentials: Named<CredentialConfig>,
@@ -292,6 +297,8 @@ pub enum Allow {
 pub enum Requirement {
     /// A JWT of the named issuer.
     Token(String),
+    /// An API token of the named set.
+    ApiToken(String),
     /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.
     Credential(String),
     /// At least one of these.

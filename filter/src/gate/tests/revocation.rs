@@ -49,7 +49,7 @@ fn threat_98_a_token_that_is_revoked_is_refused_though_it_is_remembered() {
     let auth = bearer(&token("corp", json!({ "jti": "j1", "sid": "s1" })));
     for entry in [corp("sub", "alice"), corp("jti", "j1"), corp("sid", "s1")] {
         let mut asked = Asked::new(&gate);
-        let mut get = |asked: &mut Asked<'_>, now| asked.at(NOW + now, "GET", "/x", &[("authorization", &auth)]);
+        let get = |asked: &mut Asked<'_>, now| asked.at(NOW + now, "GET", "/x", &[("authorization", &auth)]);
         assert_eq!(get(&mut asked, 0), Needs(LIST.to_owned()));
         publish(&mut asked.known, &fetch, &[corp("sub", "bob")], NOW);
         assert!(matches!(get(&mut asked, 0), Forwarded { .. }));
@@ -80,9 +80,8 @@ fn threat_98_without_a_list_that_is_fresh_enough_nothing_passes_that_it_could_re
         config["revocation"]["on_failure"] = on_failure;
         let gate = gate(config);
         let (fetch, mut asked) = (fetch_of(&gate), Asked::new(&gate));
-        let mut get = |asked: &mut Asked<'_>, path, now| {
-            asked.at(NOW + now, "GET", path, &[("authorization", good.as_str())])
-        };
+        let get =
+            |asked: &mut Asked<'_>, path, now| asked.at(NOW + now, "GET", path, &[("authorization", good.as_str())]);
         let failed = |asked: &mut Asked<'_>, now| {
             asked.known.fail(&fetch, carded_verifier::FetchFailure::Timeout, Timestamp::from_unix(NOW + now));
         };
