@@ -70,6 +70,7 @@ pub fn explain(gate: &Gate, question: &Question, source: &Source, now: Timestamp
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut random,
+            connection: &mut |_| None,
             now,
         };
         let decision = gate.decide(&request, &known, &mut around, &mut listen);
@@ -164,7 +165,7 @@ fn tell(story: &mut String, event: &Event<'_>) {
 fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
     match &decision.step {
         Step::Forward(changes) => {
-            for name in &changes.remove {
+            for name in changes.removed() {
                 text.push_str(&format!("remove    {}\n", String::from_utf8_lossy(name)));
             }
             for (name, value) in &changes.set {
@@ -181,6 +182,10 @@ fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
         }
         Step::Body(limit) => {
             text.push_str(&format!("verdict   its body is read first, {limit} bytes at most\n"));
+            None
+        }
+        Step::Call(effect) => {
+            text.push_str(&format!("verdict   {} is called first\n", effect.url));
             None
         }
         Step::Need(_) => None,

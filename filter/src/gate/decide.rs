@@ -12,9 +12,12 @@ use super::api_token;
 use super::ask;
 use super::budget::Budget;
 use super::cache::Key;
+use super::certificate::{Certificate, Connection};
+use super::config::Otherwise;
 use super::cookie;
+use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
-use super::facts::Facts;
+use super::facts::{Facts, Word};
 use super::once::Once;
 use super::path::Path;
 use super::place::{Place, PlaceKind, cookies_where, without_parameters};
@@ -54,6 +57,8 @@ pub enum Step {
     Need(Fetch),
     /// The whole body first, of at most so many bytes; then the same question again with it.
     Body(usize),
+    /// This call, once; then the same question again with what came of it ([`Request::with_effected`]).
+    Call(Effect),
 }
 
 /// What a decision uses of its surroundings, beside the documents.
@@ -66,6 +71,8 @@ pub struct Around<'a> {
     pub budget: &'a mut Budget,
     /// Random bytes of the host.
     pub random: Random<'a>,
+    /// What the host knows of the request's connection.
+    pub connection: Connection<'a>,
     /// The time.
     pub now: Timestamp,
 }
@@ -80,9 +87,19 @@ impl std::fmt::Debug for Around<'_> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Headers to remove, every copy.
-    pub remove: Vec<Vec<u8>>,
+    pub remove: Vec<Rc<str>>,
+    /// Headers to remove by the names under which the client sent them.
+    pub sent: Vec<Vec<u8>>,
     /// Headers to set.
     pub set: Vec<(Rc<str>, Vec<u8>)>,
+}
+
+impl Changes {
+    /// The names of all headers to remove.
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        let sent = self.sent.iter().map(Vec::as_slice);
+        sent.chain(self.remove.iter().map(|name| name.as_bytes()))
+    }
 }
 
 /// Why a request does not go on.
@@ -93,6 +110,7 @@ pub(super) enum Halt {
     Answer(Reply),
     Need(Fetch),
     Body(usize),
+    Call(Effect),
 }
 
 impl From<Refusal> for Halt {
@@ -105,6 +123,8 @@ impl From<Refusal> for Halt {
 struct Held<'g> {
     place: &'g Place,
     verified: Rc<Condensed>,
+    /// Under which it is remembered.
+    key: Option<Key>,
 }
 
 impl Gate {
@@ -124,6 +144,7 @@ impl Gate {
             Err(Halt::Answer(reply)) => Step::Reply(reply),
             Err(Halt::Need(fetch)) => Step::Need(fetch),
             Err(Halt::Body(limit)) => Step::Body(limit),
+            Err(Halt::Call(effect)) => Step::Call(effect),
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
@@ -166,7 +187,7 @@ impl Gate {
             if matches!(endpoint, Endpoint::Response | Endpoint::Present) && request.body().is_some() {
                 decision.verified = 1;
             }
-            return Err(match self.serve(endpoint, method, request, path.query(), &authority, known, around) {
+            return Err(match self.serve(endpoint, method, request, &path, &authority, known, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             });
@@ -189,18 +210,19 @@ impl Gate {
         for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
-        let mut facts = Facts::of_brought(&brought);
+        let certificate = rule.certificate(around);
+        let mut facts = Facts::of_brought(&brought).with_certificate(certificate.as_ref());
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
             })?;
         }
-        decision.issuer = facts.all().next().map(Condensed::issuer_index);
+        decision.issuer = facts.words().next().map(Word::issuer_index);
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
-            return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, around));
+            return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, known, around));
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
-        self.changes(request, &path, &held, &facts, &brought)
+        self.changes(request, &path, &held, &facts, &brought, around)
     }
 
     /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential
@@ -214,10 +236,18 @@ impl Gate {
         brought: &Brought,
         request: &Request,
         origin: Option<&str>,
+        known: &Documents,
         around: &mut Around<'_>,
     ) -> Halt {
         let Asks::Require(requirement) = &rule.asks else { return refusal.into() };
         let options = ask::options(requirement, facts);
+        if options.is_empty() || rule.otherwise == Some(Otherwise::Login) {
+            let wanted = requirement.wanted_logins(facts).unwrap_or_default();
+            if !wanted.is_empty() {
+                let sent = rule.otherwise.is_some() && is_navigation(request);
+                return self.sign_in(&wanted, refusal, sent, request, origin, known, around);
+            }
+        }
         if options.is_empty() {
             return refusal.into();
         }
@@ -228,7 +258,7 @@ impl Gate {
         {
             return lapsed.clone().into();
         }
-        if rule.otherwise.is_some() && is_navigation(request) {
+        if rule.otherwise.is_some() && self.presenting.is_some() && is_navigation(request) {
             return match self.begin(&options, request, origin, brought.lapsed.as_ref(), around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
@@ -266,8 +296,8 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let verified = self.verdict(token, place, known, around, trace, decision)?;
-                held.push(Held { place, verified });
+                let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
+                held.push(Held { place, verified, key });
             }
         }
         Ok(held)
@@ -281,7 +311,7 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
-    ) -> Result<Rc<Condensed>, Halt> {
+    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
         let now = around.now;
         let password;
         let token = match place.kind {
@@ -293,9 +323,9 @@ impl Gate {
         };
         // The size limit stands before everything, also before the hash.
         let key = if token.len() <= self.limits.token_bytes { around.verdicts.key_of_token(token) } else { None };
-        if let Some(verified) = key.and_then(|key| around.verdicts.token(&key, place, &self.trust, known, now)) {
+        if let Some(verified) = key.and_then(|key| around.verdicts.token(&key, token, place, &self.trust, known, now)) {
             self.not_revoked(verified.marks(), known, now)?;
-            return Ok(verified);
+            return Ok((verified, key));
         }
         decision.verified = decision.verified.saturating_add(1);
         if self.is_api_token(token, place) {
@@ -331,13 +361,13 @@ impl Gate {
         key: Option<Key>,
         known: &Documents,
         around: &mut Around<'_>,
-    ) -> Result<Rc<Condensed>, Halt> {
+    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
         let condensed = Rc::new(condensed);
         if let Some(key) = key {
             around.verdicts.put_token(key, &condensed, basis, around.now);
         }
         self.not_revoked(condensed.marks(), known, around.now)?;
-        Ok(condensed)
+        Ok((condensed, key))
     }
 
     fn requirement(&self, rule: &Rule, facts: &Facts<'_>, trace: &mut impl Trace) -> Result<(), Refusal> {
@@ -354,11 +384,19 @@ impl Gate {
         if met {
             return Ok(());
         }
-        if rule.places.is_empty() {
-            return Err(Refusal::presentation_required(format!(
+        if rule.places.is_empty() && !rule.reads_credentials {
+            return Err(Refusal::client_certificate_required(format!(
                 "this needs {}",
                 requirement.describe(self.names_of())
             )));
+        }
+        if rule.places.is_empty() {
+            let what = format!("this needs {}", requirement.describe(self.names_of()));
+            return Err(if requirement.names_login(None) {
+                Refusal::login_required(what)
+            } else {
+                Refusal::presentation_required(what)
+            });
         }
         let mut places: Vec<_> = rule.places.iter().map(|place| place.kind.describe()).collect();
         places.dedup();
@@ -406,15 +444,24 @@ impl Gate {
         held: &[Held<'_>],
         facts: &Facts<'_>,
         brought: &Brought,
+        around: &mut Around<'_>,
     ) -> Result<Changes, Halt> {
-        let mut changes =
-            Changes { remove: self.forward.client_copies(request).map(<[u8]>::to_vec).collect(), set: Vec::new() };
+        let sent = self.forward.client_copies(request).map(<[u8]>::to_vec).collect();
+        let mut changes = Changes { sent, ..Changes::default() };
         self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
             Refusal::claim_not_forwardable(format!(
                 "{}: the claim for the header {} cannot be sent",
                 error.why, error.header
             ))
         })?;
+        if let Some(minting) = &self.minting
+            && !facts.is_empty()
+        {
+            let opened = brought.opened.iter().map(|opened| opened.key());
+            let keys: Option<Vec<Key>> = held.iter().map(|held| held.key).chain(opened).collect();
+            let token = self.minted(minting, keys.as_deref(), facts, brought, around)?;
+            changes.set.push((Rc::clone(&minting.header), token));
+        }
         let kept_back = held
             .iter()
             .filter(|held| {
@@ -422,20 +469,20 @@ impl Gate {
             })
             .map(|held| &held.place.kind);
         if brought.by_token {
-            changes.remove.extend([b"authorization".to_vec(), b"dpop".to_vec()]);
+            changes.remove.extend(["authorization", "dpop"].map(Rc::from));
         }
         let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
         for kind in kept_back {
             match kind {
-                PlaceKind::Header { name, .. } => changes.remove.push(name.as_bytes().to_vec()),
-                PlaceKind::Basic => changes.remove.push(b"authorization".to_vec()),
+                PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
+                PlaceKind::Basic => changes.remove.push("authorization".into()),
                 PlaceKind::Cookie(name) => cookies.push(name.as_str()),
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
         }
         let ours = self.sessions.is_some() && cookie::any(request);
         if !cookies.is_empty() || ours {
-            changes.remove.push(b"cookie".to_vec());
+            changes.remove.push("cookie".into());
             let kept = cookies_where(request, |name| {
                 !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
             });
@@ -463,6 +510,17 @@ fn asks_for_basic(rule: &Rule, request: &Request) -> bool {
     rule.places.iter().any(|place| place.kind == PlaceKind::Basic)
         && !request.has("sec-fetch-mode")
         && !is_navigation(request)
+}
+
+impl Rule {
+    /// The caller's certificate, where the rule names it. One that it does not name is no evidence.
+    fn certificate(&self, around: &mut Around<'_>) -> Option<Certificate> {
+        if !self.reads_certificate {
+            return None;
+        }
+        let (Asks::Require(requirement) | Asks::Optional(requirement)) = &self.asks else { return None };
+        Certificate::of(around.connection).filter(|certificate| requirement.names_certificate(Some(certificate)))
+    }
 }
 
 /// The text in lower case; the same text where it is.

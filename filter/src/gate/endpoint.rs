@@ -5,6 +5,7 @@ use carded_verifier::Documents;
 
 use super::Gate;
 use super::decide::{Around, Halt};
+use super::path::Path;
 use super::presentation::LONGEST_BODY;
 use super::reply::{Refusal, Reply};
 use super::request::Request;
@@ -23,6 +24,12 @@ pub(super) enum Endpoint {
     Challenge,
     /// A program presents.
     Present,
+    /// The keys of the tokens that we sign.
+    Jwks,
+    /// A person chose where to sign in.
+    Login,
+    /// A provider sends a person back.
+    Callback,
 }
 
 impl Endpoint {
@@ -33,20 +40,23 @@ impl Endpoint {
             [first, "done"] if *first == RESERVED => Some(Self::Done),
             [first, "challenge"] if *first == RESERVED => Some(Self::Challenge),
             [first, "present"] if *first == RESERVED => Some(Self::Present),
+            [first, "jwks.json"] if *first == RESERVED => Some(Self::Jwks),
+            [first, "login", _] if *first == RESERVED => Some(Self::Login),
+            [first, "callback", _] if *first == RESERVED => Some(Self::Callback),
             _ => None,
         }
     }
 
     fn method(self) -> &'static str {
         match self {
-            Self::Done => "GET",
+            Self::Done | Self::Jwks | Self::Login | Self::Callback => "GET",
             Self::Response | Self::Challenge | Self::Present => "POST",
         }
     }
 
     /// Whether pages of other origins may call it.
     fn is_open_to_others(self) -> bool {
-        self != Self::Done
+        matches!(self, Self::Response | Self::Challenge | Self::Present)
     }
 }
 
@@ -66,13 +76,23 @@ impl Gate {
         endpoint: Endpoint,
         method: &str,
         request: &Request,
-        query: Option<&[u8]>,
+        path: &Path<'_>,
         authority: &str,
         known: &Documents,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
-        if self.sessions.is_none() || self.credentials.is_empty() {
-            return Err(Refusal::not_found("no credentials are asked for here").into());
+        // the keys are the same under every name: a service behind asks for them by an inner one
+        if endpoint == Endpoint::Jwks {
+            return Ok(self.jwks(method)?);
+        }
+        let login = path.segments().nth(2);
+        let login = login.and_then(|name| self.logins.iter().find(|login| login.name == name));
+        let is_here = match endpoint {
+            Endpoint::Login | Endpoint::Callback => login.is_some(),
+            _ => !self.credentials.is_empty(),
+        };
+        if self.sessions.is_none() || !is_here {
+            return Err(Refusal::not_found("nothing of the kind is asked for here").into());
         }
         if method == "OPTIONS" && endpoint.is_open_to_others() {
             let headers = vec![
@@ -87,11 +107,16 @@ impl Gate {
             return Err(Refusal::method_not_allowed(format!("use {} here", endpoint.method())).into());
         }
         let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
-        match endpoint {
-            Endpoint::Done => self.done(request, query, origin, known, around),
-            Endpoint::Challenge => self.challenge(origin, around),
-            Endpoint::Response => self.response(form(request)?, origin, known, around),
-            Endpoint::Present => self.present(form(request)?, origin, known, around),
+        let query = path.query();
+        match (endpoint, login) {
+            (Endpoint::Done, _) => self.done(request, query, origin, known, around),
+            (Endpoint::Login, Some(login)) => self.chosen_login(login, query, request, origin, known, around),
+            (Endpoint::Callback, Some(login)) => self.callback(login, query, request, origin, known, around),
+            (Endpoint::Login | Endpoint::Callback, None) => Err(super::login::nobody()),
+            (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
+            (Endpoint::Challenge, _) => self.challenge(origin, around),
+            (Endpoint::Response, _) => self.response(form(request)?, origin, known, around),
+            (Endpoint::Present, _) => self.present(form(request)?, origin, known, around),
         }
     }
 }

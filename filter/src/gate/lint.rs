@@ -55,8 +55,17 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             warnings
                 .push(field.key("tenants").error("every tenant of the provider is trusted: list those that are yours"));
         }
-        if !gate.trust.index_of(name).is_some_and(|index| named.contains(&index)) {
+        if !config.login.contains_key(name) && !gate.trust.index_of(name).is_some_and(|index| named.contains(&index)) {
             warnings.push(field.error("no rule asks for a token of this issuer"));
+        }
+    }
+    for login in &gate.logins {
+        let named = gate.rules.iter().any(|rule| match &rule.asks {
+            Asks::Nothing => false,
+            Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_login(Some(login.issuer)),
+        });
+        if !named {
+            warnings.push(Field::top("login").key(&login.name).error("no rule asks for this login"));
         }
     }
     for (name, configured) in &config.credentials {
@@ -102,6 +111,17 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
                 "`{claim}` is taken for a claim inside a claim: no issuer is named `{}`",
                 claim.0.first().map_or("", String::as_str)
             )));
+        }
+    }
+    if let Some(token) = &config.forward.token {
+        let field = Field::top("forward").key("token");
+        if token.audiences.len() > 1 {
+            warnings.push(field.key("audiences").error("each of these services can use the token at the others"));
+        }
+        for (index, claim) in token.claims.iter().enumerate() {
+            if token.pairwise.is_some() && claim.0.last().is_some_and(|name| name == "sub") {
+                warnings.push(field.key("claims").at(index).error("it tells what `pairwise` hides"));
+            }
         }
     }
     if !config.policies.is_empty() && !gate.policies.has_deny() && !gate.rules.iter().any(|rule| rule.authorize) {

@@ -6,16 +6,22 @@ mod api_token;
 mod ask;
 mod budget;
 mod cache;
+mod callback;
+mod certificate;
 mod compile;
 pub mod config;
 mod cookie;
 mod credential;
 mod decide;
+mod effect;
 mod endpoint;
 mod facts;
 mod forward;
+mod key;
 mod lent;
 mod lint;
+mod login;
+mod minting;
 mod once;
 mod origin;
 mod page;
@@ -33,6 +39,7 @@ mod revoke;
 mod rule;
 mod seal;
 mod session;
+mod signed_in;
 mod trace;
 mod verdicts;
 
@@ -41,10 +48,12 @@ use std::sync::Arc;
 use carded_verifier::{ClaimPath, IssuerIndex, Limits, SignatureProvider, Trust};
 
 pub use budget::Budget;
+pub use certificate::Connection;
 pub use compile::{Environment, Fetching, Waiting};
-pub use config::{Config, ConfigError};
+pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Changes, Decision, Step};
+pub use effect::{Effect, Effected};
 pub use lent::{Call, Lent};
 pub use once::{InMemory, Once, Spent};
 pub use reply::{Refusal, Reply};
@@ -57,11 +66,31 @@ use compile::IssuerExtra;
 use credential::Credential;
 use facts::{ClaimRef, Names};
 use forward::Forward;
+use login::Login;
+use minting::Minting;
 use origin::Origins;
 use policy::Policies;
 use presentation::Presenting;
 use rule::Rule;
 use session::Sessions;
+
+/// What an admitted request leaves in the filter state, for access logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Left {
+    /// That it was admitted, as `carded.code`.
+    pub code: bool,
+    /// The rule that matched, as `carded.rule`.
+    pub rule: bool,
+    /// The issuer of its token, as `carded.issuer`.
+    pub issuer: bool,
+}
+
+impl Left {
+    fn compile(configured: Option<&[AccessLog]>) -> Self {
+        let has = |what| configured.is_none_or(|list| list.contains(&what));
+        Self { code: has(AccessLog::Code), rule: has(AccessLog::Rule), issuer: has(AccessLog::Issuer) }
+    }
+}
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -76,13 +105,17 @@ pub struct Gate {
     asked: Vec<Arc<[ClaimPath]>>,
     origins: Origins,
     presenting: Option<Presenting>,
+    logins: Vec<Login>,
     sessions: Option<Sessions>,
     rules: Vec<Rule>,
     policies: Policies,
     forward: Forward,
+    minting: Option<Minting>,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
+    /// What is left of an admitted request for access logs.
+    left: Left,
     warnings: Vec<ConfigError>,
 }
 
@@ -128,7 +161,8 @@ impl Gate {
             .with_api_tokens(sets)
             .map_err(|why| vec![ConfigError::new("api_tokens", why.to_string())])?;
         let credentials = credential::resolve(credentials, &trust);
-        let names = Names { trust: &trust, credentials: &credentials };
+        let logins = login::compile(config, &trust, environment, &mut errors);
+        let names = Names { trust: &trust, credentials: &credentials, logins: &logins };
         let sources: Vec<_> = extras.iter().map(|extra| extra.places.clone()).collect();
         if config.rules.is_empty() {
             errors.push(ConfigError::new("rules", "without a rule every request is refused: write at least one"));
@@ -142,17 +176,22 @@ impl Gate {
         let roles: Vec<_> = extras.iter().map(|extra| extra.roles.clone()).collect();
         let policies = Policies::compile(&config.policies, names, &roles, &mut errors);
         let forward = Forward::compile(&config.forward, names, &mut errors);
+        let minting = config.forward.token.as_ref().and_then(|token| {
+            minting::check_issuers(token, config, &mut errors);
+            Minting::compile(token, config, names, environment, &mut errors)
+        });
         compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         let mut kept = vec![Vec::new(); credentials.len()];
-        for (credential, path) in forward.claims().chain(policies.claims()).filter_map(ClaimRef::kept) {
+        let named = || forward.claims().chain(policies.claims()).chain(minting.iter().flat_map(Minting::claims));
+        for (credential, path) in named().filter_map(ClaimRef::kept) {
             if let Some(paths) = kept.get_mut(credential).filter(|paths| !paths.contains(path)) {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, forward.claims().chain(policies.claims()), &policies);
+        let asked = facts::asked_of_tokens(&trust, named(), minting.as_ref().map_or(&[], Minting::known), &policies);
         let mut gate = Self {
             trust,
             limits,
@@ -162,13 +201,16 @@ impl Gate {
             asked,
             origins,
             presenting,
+            logins,
             sessions,
             rules,
             policies,
             forward,
+            minting,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),
+            left: Left::compile(config.access_log.as_deref()),
             warnings: Vec::new(),
         };
         gate.warnings = lint::warnings(config, &gate);
@@ -223,7 +265,13 @@ impl Gate {
     }
 
     fn names_of(&self) -> Names<'_> {
-        Names { trust: &self.trust, credentials: &self.credentials }
+        Names { trust: &self.trust, credentials: &self.credentials, logins: &self.logins }
+    }
+
+    /// What an admitted request leaves for access logs.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        self.left
     }
 
     /// Whether cookies of ours are in use, which services must neither see nor set (threat 85).

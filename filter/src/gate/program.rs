@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use carded_verifier::openid4vp::AuthorizationResponse;
 use carded_verifier::{Documents, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::Gate;
 use super::ask;
+use super::config::tree::FromNode;
 use super::decide::{Around, Halt};
 use super::presentation::spend_nonce;
 use super::reply::{Refusal, Reply};
@@ -20,7 +21,7 @@ use super::session::Token;
 const WINDOW: Duration = Duration::from_secs(120);
 
 /// What is sealed as a nonce for programs. It holds only itself: which credentials are shown is the program's choice.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, FromNode)]
 struct Challenge {
     #[serde(rename = "r")]
     random: String,

@@ -5,11 +5,13 @@ use std::cell::Cell;
 
 use carded_verifier::condensed::memory_of_members;
 use carded_verifier::{ClaimPath, CredentialIndex, StatusReference, Timestamp, VerifiedCredential};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::config::tree::{FromNode, Node};
+
 /// One proof. Its members have short names because browsers carry it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, FromNode)]
 pub(super) struct Proof {
     /// The credential's name.
     #[serde(rename = "n")]
@@ -29,6 +31,13 @@ pub(super) struct Proof {
     /// Where its status is looked up again.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<StatusReference>,
+}
+
+impl FromNode for StatusReference {
+    fn from_node(node: &Node<'_>) -> Self {
+        node.object(None);
+        Self { uri: node.field("uri"), idx: node.field("idx") }
+    }
 }
 
 impl Proof {
@@ -88,7 +97,8 @@ impl Shown {
     }
 }
 
-fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
+/// Puts a value at a path, inside objects that are made for it.
+pub(super) fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
         claims.insert(first.clone(), value.clone());

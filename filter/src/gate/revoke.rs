@@ -10,7 +10,8 @@ use super::compile::{Fetching, url_policy};
 use super::config::{Config, ConfigError, Field, OnFailure};
 use super::decide::Halt;
 use super::reply::Refusal;
-use super::session::{Opened, Session};
+use super::session::{Opened, Session, Sessions};
+use super::signed_in::SignedIn;
 
 /// Where the lists are, from the configuration.
 pub(super) fn compile(config: &Config, fetching: &Fetching, errors: &mut Vec<ConfigError>) -> Vec<RevocationSource> {
@@ -62,20 +63,41 @@ impl Gate {
         }
     }
 
-    /// The same of a session or a token for programs that was sealed then.
-    pub(super) fn marks_of_sealed(&self, id: &str, issued: Timestamp) -> Option<Marks> {
-        let marks = if id.is_empty() { Vec::new() } else { vec![Mark::of(Kind::Session, "", id)] };
-        self.trust.has_revocations().then(|| Marks::new(marks, Some(issued)))
+    /// By what a session or a token for programs can be revoked, that was sealed then; nothing where nothing can be.
+    pub(super) fn marks_of(
+        &self,
+        sessions: &Sessions,
+        id: &str,
+        logins: &[SignedIn],
+        issued: Timestamp,
+    ) -> Option<Marks> {
+        if !self.trust.has_revocations() {
+            return None;
+        }
+        let mut marks = Vec::new();
+        if !id.is_empty() {
+            marks.push(Mark::of(Kind::Session, "", id));
+        }
+        let mut issued = issued;
+        for login in logins {
+            marks.push(Mark::of(Kind::Subject, &login.iss, &login.sub));
+            marks.extend(login.sid.as_ref().map(|sid| Mark::of(Kind::ProviderSession, &login.iss, sid)));
+            // a session is sealed again with each login and credential: the oldest of them counts
+            issued = issued.min(Timestamp::from_unix(login.ends).saturating_sub(sessions.lifetime));
+        }
+        Some(Marks::new(marks, Some(issued)))
     }
 
     /// A session to add to. One that was revoked is left behind with its name: nothing of it goes into another.
     pub(super) fn session_to_add_to(
         &self,
+        sessions: &Sessions,
         session: Session,
         known: &Documents,
         now: Timestamp,
     ) -> Result<Session, Halt> {
-        match self.not_revoked(self.marks_of_sealed(&session.id, now).as_ref(), known, now) {
+        let marks = self.marks_of(sessions, &session.id, &session.logins, now);
+        match self.not_revoked(marks.as_ref(), known, now) {
             Ok(()) => Ok(session),
             Err(Halt::Refuse(why)) if why.code == REVOKED => Ok(Session::default()),
             Err(other) => Err(other),

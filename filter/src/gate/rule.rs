@@ -19,8 +19,10 @@ pub(super) struct Rule {
     pub(super) asks: Asks,
     /// Where tokens are read.
     pub(super) places: Vec<Place>,
-    /// Whether credentials count here.
+    /// Whether what a session holds counts here.
     pub(super) reads_credentials: bool,
+    /// Whether client certificates count here.
+    pub(super) reads_certificate: bool,
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
     pub(super) authorize: bool,
@@ -100,6 +102,12 @@ impl Rule {
                 errors.push(field.key("otherwise").error("there is no credential in `require` that could be shown"));
             }
         }
+        if configured.otherwise == Some(Otherwise::Login) {
+            let requires = matches!(&asks, Some(Asks::Require(requirement)) if requirement.names_login(None));
+            if !requires && asks.is_some() {
+                errors.push(field.key("otherwise").error("there is no login in `require`"));
+            }
+        }
         let name: Rc<str> = configured.name.as_deref().map_or_else(|| index.to_string().into(), Rc::from);
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
             errors.push(
@@ -116,7 +124,13 @@ impl Rule {
             places: places(&asks, sources),
             reads_credentials: match &asks {
                 Asks::Nothing => false,
-                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+                Asks::Require(requirement) | Asks::Optional(requirement) => {
+                    requirement.names_credential(None) || requirement.names_login(None)
+                }
+            },
+            reads_certificate: match &asks {
+                Asks::Nothing => false,
+                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_certificate(None),
             },
             otherwise: configured.otherwise,
             asks,
@@ -252,7 +266,7 @@ fn is_preflight(subject: &Subject<'_>) -> bool {
 /// A header that is there more than once equals nothing: services could take either copy.
 fn header_matches(name: &str, test: &HeaderMatch, request: &Request) -> bool {
     match (test, request.single(name)) {
-        (HeaderMatch::Present(expected), value) => *expected == !matches!(value, Ok(None)),
+        (HeaderMatch::Present(expected), value) => *expected != matches!(value, Ok(None)),
         (HeaderMatch::Equals(expected), Ok(Some(value))) => value == expected.as_bytes(),
         (HeaderMatch::Prefix(expected), Ok(Some(value))) => value.starts_with(expected.as_bytes()),
         (_, Ok(None) | Err(Repeated)) => false,

@@ -15,12 +15,12 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use std::time::Duration;
 
 use super::compile::Environment;
-use super::config::{ConfigError, Field, KeyReference, tree};
+use super::config::tree::{self, FromNode};
+use super::config::{ConfigError, Field, KeyReference};
 
 /// The first byte of everything that is sealed.
 const VERSION: u8 = 1;
@@ -48,6 +48,8 @@ pub(super) enum Purpose {
     Challenge,
     /// A token for programs.
     Token,
+    /// What the browser keeps of a login: its cookie.
+    Login,
 }
 
 impl Purpose {
@@ -59,6 +61,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Challenge => "challenge",
             Self::Token => "token",
+            Self::Login => "login",
         }
     }
 }
@@ -136,7 +139,7 @@ impl Sealer {
     }
 
     /// Opens what was sealed at most `longest` ago.
-    pub(super) fn open<T: DeserializeOwned>(
+    pub(super) fn open<T: FromNode>(
         &self,
         binding: Binding<'_>,
         text: &[u8],
@@ -147,7 +150,7 @@ impl Sealer {
     }
 
     /// The same, and when it was sealed.
-    pub(super) fn open_dated<T: DeserializeOwned>(
+    pub(super) fn open_dated<T: FromNode>(
         &self,
         binding: Binding<'_>,
         text: &[u8],
@@ -192,8 +195,18 @@ pub(super) fn is_in_time(issued: Timestamp, now: Timestamp, longest: Duration) -
     issued <= now.saturating_add(Duration::from_secs(60)) && issued.saturating_add(longest) > now
 }
 
-/// A key from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.
+/// A key from its environment variable: at least 32 bytes in base64.
 fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly1305, String> {
+    let secret = read_secret(name, environment)?;
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(None, &secret)
+        .expand(b"carded sealed 1", &mut key)
+        .map_err(|_| format!("{name} cannot be used"))?;
+    Ok(XChaCha20Poly1305::new(&key.into()))
+}
+
+/// A secret from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.
+pub(super) fn read_secret(name: &str, environment: Environment<'_>) -> Result<Vec<u8>, String> {
     const LENIENT: GeneralPurposeConfig = PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = environment(name).ok_or_else(|| {
         format!("the environment variable {name} is not there: name it in vm_config.environment_variables.host_env_keys and set it for the proxy")
@@ -210,11 +223,12 @@ fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly130
             secret.len()
         ));
     }
-    let mut key = [0; 32];
-    Hkdf::<Sha256>::new(None, &secret)
-        .expand(b"carded sealed 1", &mut key)
-        .map_err(|_| format!("{name} cannot be used"))?;
-    Ok(XChaCha20Poly1305::new(&key.into()))
+    Ok(secret)
+}
+
+/// HMAC-SHA-256 (RFC 2104), which is what the first step of HKDF is (RFC 5869 §2.2).
+pub(super) fn hmac(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    Hkdf::<Sha256>::extract(Some(secret), message).0.into()
 }
 
 /// Random bytes as text.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use carded_verifier::Documents;
 use proxy_wasm::types::LogLevel;
 
+use super::effects::Effects;
 use super::fetches::Fetches;
 use super::metrics::Metrics;
 use super::once::SharedOnce;
 use super::waiters::{Phase, Waiter, Waiters};
 use super::{Nanos, abi, log};
-use crate::gate::{Around, Budget, Changes, Gate, Reply, Request, Silent, Step, Verdicts};
+use crate::gate::{Around, Budget, Changes, Effected, Gate, Reply, Request, Silent, Step, Verdicts};
 
 /// How many waiters are answered in one callback: more than about 300 overflow the host's stack.
 const BATCH: usize = 64;
@@ -32,6 +33,7 @@ pub(super) struct Worker {
     once: SharedOnce,
     budget: Budget,
     fetches: Fetches,
+    effects: Effects,
     waiters: Waiters,
     /// Streams of which a part is held back until the root context lets it go.
     held: Vec<u32>,
@@ -55,6 +57,7 @@ impl Worker {
             once: SharedOnce,
             budget: Budget::default(),
             fetches: Fetches::default(),
+            effects: Effects::default(),
             waiters: Waiters::default(),
             held: Vec::new(),
             metrics: Metrics::define(&gate),
@@ -168,8 +171,14 @@ impl Worker {
     /// A call was answered.
     pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize) {
         let now = Nanos::now();
-        let woken = self.fetches.replied(token, headers, body_size, self.gate.fetching(), &mut self.known, now);
-        self.waiters.wake(woken);
+        match self.effects.replied(token, headers, body_size, self.gate.fetching()) {
+            Some((context, effected)) => self.effected(context, effected),
+            None => {
+                let how = self.gate.fetching();
+                let woken = self.fetches.replied(token, headers, body_size, how, &mut self.known, now);
+                self.waiters.wake(woken);
+            }
+        }
         self.advance(now);
         self.answer(now);
     }
@@ -180,6 +189,19 @@ impl Worker {
         for ok in self.fetches.take_results() {
             self.metrics.fetched(ok);
         }
+        let waiters = &self.waiters;
+        for (context, effected) in self.effects.advance(self.gate.fetching(), now, |context| waiters.has(context)) {
+            self.effected(context, effected);
+        }
+    }
+
+    /// A call with an effect came to its end: the request that it was for goes on.
+    fn effected(&mut self, context: u32, effected: Effected) {
+        self.metrics.fetched(effected.is_ok());
+        if let Err(why) = &effected {
+            log(LogLevel::Warn, &format!("carded: a call to a provider failed: {why}"));
+        }
+        self.waiters.effected(context, effected);
     }
 
     /// Answers a batch of those whose document is there; the queue brings the next batch.
@@ -203,11 +225,13 @@ impl Worker {
     /// Asks the gate, and carries its step out in the effective context.
     fn settle(&mut self, context: u32, mut waiter: Waiter, now: Nanos, paused: bool) {
         let mut random = abi::random;
+        let mut connection = abi::connection_property;
         let mut around = Around {
             verdicts: &mut self.verdicts,
             once: &mut self.once,
             budget: &mut self.budget,
             random: &mut random,
+            connection: &mut connection,
             now: now.timestamp(),
         };
         let decision = self.gate.decide(&waiter.request, &self.known, &mut around, &mut Silent);
@@ -224,8 +248,9 @@ impl Worker {
                 }
                 waiter.phase.set(Phase::Admitted);
                 self.metrics.allowed(decision.rule);
-                self.mark(decision.rule, None);
-                if let Some(issuer) = decision.issuer {
+                let left = self.gate.left();
+                self.mark(decision.rule.filter(|_| left.rule), left.code.then_some("ok"));
+                if let Some(issuer) = decision.issuer.filter(|_| left.issuer) {
                     abi::set_property("carded.issuer", self.gate.issuer_name(issuer).as_bytes());
                 }
                 if paused && !abi::continue_request() {
@@ -239,6 +264,22 @@ impl Worker {
                     let reply = self.gate.too_many_waiting(&waiter.request);
                     self.refuse(&waiter, decision.rule, reply);
                 }
+            }
+            Step::Call(effect) => {
+                waiter.phase.set(Phase::Undecided);
+                // once for a request: what was called before is not called again
+                if waiter.request.effected().is_some() || waiter.deadline <= now {
+                    let reply = self.gate.waited_in_vain(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                if let Err(waiter) = self.waiters.add(context, waiter, self.gate.waiting()) {
+                    let reply = self.gate.too_many_waiting(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                self.effects.want(context, effect);
+                self.wake();
             }
             Step::Need(fetch) => {
                 waiter.phase.set(Phase::Undecided);
@@ -283,7 +324,9 @@ impl Worker {
         if let Some(name) = rule.and_then(|rule| self.gate.rule_name(rule)) {
             abi::set_property("carded.rule", name.as_bytes());
         }
-        abi::set_property("carded.code", code.unwrap_or("ok").as_bytes());
+        if let Some(code) = code {
+            abi::set_property("carded.code", code.as_bytes());
+        }
     }
 
     /// Has the root context called soon; the tick stands in where there is no queue.
@@ -304,7 +347,7 @@ impl Worker {
 /// First remove, then set: what a client sent under our names is gone on every path.
 fn apply(changes: &Changes) -> bool {
     // A header that is not there counts as removed; hosts differ in what they answer then.
-    for name in &changes.remove {
+    for name in changes.removed() {
         abi::remove_request_header(name);
     }
     changes.set.iter().all(|(name, value)| abi::set_request_header(name.as_bytes(), value))

@@ -1,9 +1,9 @@
 //! The configuration of API tokens.
 
-use serde::Deserialize;
+use super::tree::FromNode;
 
 /// API tokens of one name: here, or in a document. Exactly one of `tokens` and `uri`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokensConfig {
@@ -20,7 +20,7 @@ pub struct ApiTokensConfig {
 }
 
 /// One API token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenConfig {

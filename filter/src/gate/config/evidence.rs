@@ -1,17 +1,13 @@
 //! The configuration of what people show: credentials (OpenID4VP 1.0 §6), the wallets that hold them, and the sessions
 //! that remember that they were shown.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::tree::{FromNode, Node};
 use super::units::Span;
 
 /// What a person may be asked to show, and whose word counts for it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CredentialConfig {
@@ -52,7 +48,7 @@ pub struct CredentialConfig {
 }
 
 /// An age that is to be proved.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AgeConfig {
@@ -77,27 +73,20 @@ pub enum TrustedIssuerConfig {
     Root(RootConfig),
 }
 
-impl<'de> Deserialize<'de> for TrustedIssuerConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Issuer;
-        impl<'de> Visitor<'de> for Issuer {
-            type Value = TrustedIssuerConfig;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an https issuer or a DID as a text, or an object with a certificate")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<TrustedIssuerConfig, E> {
-                Ok(TrustedIssuerConfig::Named(text.to_owned()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TrustedIssuerConfig, A::Error> {
-                RootConfig::deserialize(MapAccessDeserializer::new(map)).map(TrustedIssuerConfig::Root)
-            }
+impl FromNode for TrustedIssuerConfig {
+    fn from_node(node: &Node<'_>) -> Self {
+        if let Some(name) = node.as_text() {
+            return Self::Named(name.to_owned());
         }
-        deserializer.deserialize_any(Issuer)
+        if node.as_object().is_none() {
+            node.misfit("an https issuer or a DID as a text, or an object with a certificate");
+        }
+        Self::Root(RootConfig::from_node(node))
     }
 }
 
 /// A certificate that issuers' certificates stand under.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RootConfig {
@@ -106,7 +95,7 @@ pub struct RootConfig {
 }
 
 /// Whether a credential must have a status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StatusConfig {
@@ -118,7 +107,7 @@ pub enum StatusConfig {
 }
 
 /// What follows where a status cannot be had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UnavailableConfig {
@@ -130,7 +119,7 @@ pub enum UnavailableConfig {
 }
 
 /// How credentials are asked for.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PresentationConfig {
@@ -141,7 +130,7 @@ pub struct PresentationConfig {
 }
 
 /// A wallet that is reached by its address.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WalletConfig {
@@ -152,7 +141,7 @@ pub struct WalletConfig {
 }
 
 /// What is remembered of evidence that was shown.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SessionsConfig {
@@ -165,7 +154,7 @@ pub struct SessionsConfig {
 }
 
 /// A key by the name of the environment variable that holds it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyReference {
@@ -174,12 +163,14 @@ pub struct KeyReference {
 }
 
 /// Where a browser is sent that lacks what a rule requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {
     /// To a wallet, to show a credential.
     Present,
+    /// To the provider, to sign in.
+    Login,
 }
 
 fn yes() -> bool {

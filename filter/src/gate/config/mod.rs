@@ -7,15 +7,16 @@
 mod api_token;
 mod error;
 mod evidence;
+mod login;
 mod name;
 mod named;
 mod protobuf;
 mod revocation;
+mod token;
 pub(super) mod tree;
 mod units;
 mod wire;
 
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -25,14 +26,18 @@ pub use evidence::{
     AgeConfig, CredentialConfig, KeyReference, Otherwise, PresentationConfig, RootConfig, SessionsConfig, StatusConfig,
     TrustedIssuerConfig, UnavailableConfig, WalletConfig,
 };
+pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
 pub use revocation::{OnFailure, RevocationConfig};
+pub use token::{CertificateConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
+use tree::FromNode;
+
 /// The whole configuration of one filter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -51,6 +56,9 @@ pub struct Config {
     /// What a person may be asked to show, by a name of ours (`[a-z0-9_-]+`), which is also the DCQL id.
     #[serde(default)]
     pub credentials: Named<CredentialConfig>,
+    /// Where people without a session sign in; `login.X` signs in at `issuers.X`.
+    #[serde(default)]
+    pub login: Named<LoginConfig>,
     /// How credentials are asked for.
     pub presentation: Option<PresentationConfig>,
     /// What is remembered of evidence that was shown.
@@ -71,6 +79,9 @@ pub struct Config {
     /// Bounds on what one request, one document and all of them together may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What an admitted request leaves for access logs, as `%FILTER_STATE(wasm.carded.NAME:PLAIN)%`; by default all of it. A refused
+    /// one always leaves its code and rule. What no access log prints is better not left: it costs host calls on each request.
+    pub access_log: Option<Vec<AccessLog>>,
     /// SHA-256 over what evidence means here. What is sealed under one meaning does not open under another.
     #[serde(skip)]
     pub meaning: [u8; 32],
@@ -83,9 +94,8 @@ impl Config {
     /// One error with the path of the first field that does not fit.
     pub fn from_value(value: Value) -> Result<Self, Vec<ConfigError>> {
         let meaning = meaning(&value);
-        let config: Result<Self, _> = tree::read(&value)
-            .map_err(|misfit| vec![ConfigError::new(misfit.path.unwrap_or_default(), misfit.message)]);
-        config.map(|config| Self { meaning, ..config })
+        let config: Self = tree::read(&value).map_err(|error| vec![error])?;
+        Ok(Self { meaning, ..config })
     }
 }
 
@@ -93,7 +103,7 @@ impl Config {
 /// same configuration means the same in every process of a fleet.
 fn meaning(value: &Value) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for name in ["credentials", "issuers", "danger_allow_http_localhost"] {
+    for name in ["credentials", "issuers", "danger_allow_http_localhost", "login"] {
         let text = value.get(name).map(Value::to_string).unwrap_or_default();
         hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(text.as_bytes());
@@ -110,8 +120,21 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
+/// What a request leaves for access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// `ok`, or why it was refused.
+    Code,
+    /// The name of the rule that matched.
+    Rule,
+    /// The name of the issuer of its token.
+    Issuer,
+}
+
 /// One issuer of JWTs. The words are those of Envoy's `jwt_authn` where it has them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
@@ -154,7 +177,7 @@ pub struct IssuerConfig {
 }
 
 /// Where an issuer's keys come from: exactly one field.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
@@ -169,7 +192,7 @@ pub struct KeysConfig {
 }
 
 /// A secret, by reference: never in the configuration itself.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
@@ -181,7 +204,7 @@ pub struct SecretConfig {
 }
 
 /// How the text of a secret becomes bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SecretEncoding {
@@ -193,7 +216,7 @@ pub enum SecretEncoding {
 }
 
 /// A header that carries a token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FromHeader {
@@ -205,7 +228,7 @@ pub struct FromHeader {
 }
 
 /// A claim that a token must have. Without a test, it must only be there.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequiredClaimConfig {
@@ -220,7 +243,7 @@ pub struct RequiredClaimConfig {
 }
 
 /// One rule: what it matches, and what it asks for. Exactly one of `allow`, `require` and `optional`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
@@ -246,7 +269,7 @@ pub struct RuleConfig {
 }
 
 /// The requests that a rule is for. Everything that is given must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchConfig {
@@ -269,7 +292,7 @@ pub struct MatchConfig {
 pub struct OneOrMany(pub Vec<String>);
 
 /// How a header must be.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HeaderMatch {
@@ -282,7 +305,7 @@ pub enum HeaderMatch {
 }
 
 /// Who is let through without evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Allow {
@@ -291,7 +314,7 @@ pub enum Allow {
 }
 
 /// The evidence that a rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
@@ -299,8 +322,12 @@ pub enum Requirement {
     Token(String),
     /// An API token of the named set.
     ApiToken(String),
+    /// A client certificate that the proxy's listener verified.
+    ClientCertificate(CertificateConfig),
     /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.
     Credential(String),
+    /// A session that began with the login of that name.
+    Login(String),
     /// At least one of these.
     Any(Vec<Requirement>),
     /// All of these.
@@ -308,7 +335,7 @@ pub enum Requirement {
 }
 
 /// A statement of the policies: subjects, actions and resources, all of which must match.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
@@ -325,7 +352,7 @@ pub struct PolicyConfig {
 }
 
 /// What follows when a statement matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
@@ -336,17 +363,19 @@ pub enum Effect {
 }
 
 /// What the services behind are told.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ForwardConfig {
     /// Claims by the name of the header that carries them. The client's own copies are removed on every path.
     #[serde(default)]
     pub headers: Named<Name>,
+    /// A token of our own for the services, minted for each caller.
+    pub token: Option<TokenConfig>,
 }
 
 /// Where documents are fetched from, and how long they serve.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchConfig {
@@ -363,7 +392,7 @@ pub struct FetchConfig {
 }
 
 /// How long a document is fresh: its `Cache-Control: max-age` within bounds, or the default.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LifetimeConfig {
@@ -376,7 +405,7 @@ pub struct LifetimeConfig {
 }
 
 /// Bounds.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -408,9 +437,9 @@ fn default_roles() -> Name {
     Name(vec!["roles".to_owned()])
 }
 
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        name::one_or_many(deserializer, "a path pattern or a list of them").map(OneOrMany)
+impl FromNode for OneOrMany {
+    fn from_node(node: &tree::Node<'_>) -> Self {
+        Self(name::one_or_many(node, "a text or a list of texts"))
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use super::tree::{FromNode, Node};
 
 /// A claim's name as its members, outermost first. Never empty, and no member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,56 +23,31 @@ impl fmt::Display for Name {
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
-            type Value = Name;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a claim: names joined by dots, or a list of names")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Name, E> {
-                Name::parse(text).ok_or_else(|| E::custom(format!("`{text}` has an empty name")))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Name, A::Error> {
-                let members = collect(seq)?;
-                if members.is_empty() || members.iter().any(String::is_empty) {
-                    return Err(de::Error::custom("a claim needs at least one name, and none may be empty"));
-                }
-                Ok(Name(members))
-            }
+impl FromNode for Name {
+    fn from_node(node: &Node<'_>) -> Self {
+        if let Some(text) = node.as_text() {
+            return Self::parse(text).unwrap_or_else(|| {
+                node.note(format!("`{text}` has an empty name"));
+                Self(Vec::new())
+            });
         }
-        deserializer.deserialize_any(Names)
+        let members = one_or_many(node, "a claim: names joined by dots, or a list of names");
+        if members.is_empty() || members.iter().any(String::is_empty) {
+            node.note("a claim needs at least one name, and none may be empty".to_owned());
+        }
+        Self(members)
     }
 }
 
 /// Reads one text or a list of texts.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    expecting: &'static str,
-) -> Result<Vec<String>, D::Error> {
-    struct Texts(&'static str);
-    impl<'de> Visitor<'de> for Texts {
-        type Value = Vec<String>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(self.0)
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(vec![text.to_owned()])
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            collect(seq)
-        }
+pub(super) fn one_or_many(node: &Node<'_>, expected: &str) -> Vec<String> {
+    if let Some(text) = node.as_text() {
+        return vec![text.to_owned()];
     }
-    deserializer.deserialize_any(Texts(expecting))
-}
-
-fn collect<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<String>, A::Error> {
-    let mut members = Vec::new();
-    while let Some(member) = seq.next_element::<String>()? {
-        members.push(member);
+    if node.as_array().is_none() {
+        node.misfit(expected);
     }
-    Ok(members)
+    Vec::from_node(node)
 }
 
 #[cfg(feature = "schema")]

@@ -1,11 +1,7 @@
 //! Things by the names that operators give them, in the order of their names. A list: configurations are read once, and
 //! a tree map for each type would be code that a module for every request does not need.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use super::tree::{self, FromNode, Node};
 
 /// Things by their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,24 +64,10 @@ impl<T> FromIterator<(String, T)> for Named<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Things<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Things<T> {
-            type Value = Named<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            // a name that is there twice does not get here: the text is read strictly
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
-                let mut things = Vec::new();
-                while let Some(thing) = map.next_entry()? {
-                    things.push(thing);
-                }
-                Ok(Named(things))
-            }
-        }
-        deserializer.deserialize_map(Things(PhantomData))
+impl<T: FromNode> FromNode for Named<T> {
+    // a name that is there twice does not get here: the text is read strictly
+    fn from_node(node: &Node<'_>) -> Self {
+        Self(tree::members(node))
     }
 }
 

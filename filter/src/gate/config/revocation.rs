@@ -1,11 +1,10 @@
 //! The configuration of what is revoked before it ends.
 
-use serde::Deserialize;
-
-use super::units::Span;
+use super::Span;
+use super::tree::FromNode;
 
 /// Where the list of what is revoked is published.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RevocationConfig {
@@ -19,7 +18,7 @@ pub struct RevocationConfig {
 }
 
 /// What follows where the list of what is revoked cannot be had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {

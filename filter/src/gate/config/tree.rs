@@ -1,311 +1,375 @@
 //! Reads types out of a JSON value, and knows the path of the field where one does not fit.
 //!
-//! Each shape is read in one way only (a struct from an object, never from an array): what no text of ours is written in
-//! needs no code in the module.
+//! Reading never stops half way: the first misfit is noted, what is read after it is thrown away. A reader so needs no
+//! way out of each field, which would be most of its code in the module. Each shape is read in one way only (a struct
+//! from an object, never from an array). `#[derive(FromNode)]` (`filter/derive`) makes the readers of structs and enums.
 
-use std::fmt;
+use std::cell::Cell;
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, VariantAccess, Visitor,
-};
-use serde::forward_to_deserialize_any;
+pub(in crate::gate) use carded_derive::FromNode;
 use serde_json::{Map, Value};
 
-/// What does not fit, and where.
-#[derive(Debug)]
-pub(in crate::gate) struct Misfit {
-    /// The path of the field, once it is known.
-    pub(in crate::gate) path: Option<String>,
-    pub(in crate::gate) message: String,
-}
+use super::error::ConfigError;
 
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+/// A type that is read out of a JSON value.
+pub(in crate::gate) trait FromNode: Sized {
+    /// Reads it. What does not fit is noted in the node, and what is returned then is good for nothing.
+    fn from_node(node: &Node<'_>) -> Self;
+
+    /// What a field is that is not there: an error, except for what is optional.
+    fn absent(node: &Node<'_>, name: &'static str) -> Self {
+        node.note(format!("missing field `{name}`"));
+        Self::from_node(&Node { value: &NULL, step: Step::Here, ..*node })
     }
 }
 
-impl std::error::Error for Misfit {}
-
-impl de::Error for Misfit {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { path: None, message: message.to_string() }
-    }
-}
+static NULL: Value = Value::Null;
 
 /// Reads a value.
-pub(in crate::gate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Misfit> {
-    T::deserialize(Node { value, place: &Place::Top })
+pub(in crate::gate) fn read<T: FromNode>(value: &Value) -> Result<T, ConfigError> {
+    let noted = Cell::new(None);
+    let read = T::from_node(&Node { value, above: None, step: Step::Here, noted: &noted });
+    noted.into_inner().map_or(Ok(read), Err)
 }
 
-/// Where a value stands.
-enum Place<'a> {
-    Top,
-    Key(&'a Place<'a>, &'a str),
-    Index(&'a Place<'a>, usize),
-}
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Top => Ok(()),
-            Self::Key(Self::Top, key) => f.write_str(key),
-            Self::Key(parent, key) => write!(f, "{parent}.{key}"),
-            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
-        }
-    }
-}
-
-impl Place<'_> {
-    /// The innermost place counts: it is named first.
-    fn name(&self, misfit: Misfit) -> Misfit {
-        Misfit { path: misfit.path.or_else(|| Some(self.to_string())), ..misfit }
-    }
-}
-
+/// A value, where it stands, and where misfits are noted.
 #[derive(Clone, Copy)]
-struct Node<'a> {
+pub(in crate::gate) struct Node<'a> {
     value: &'a Value,
-    place: &'a Place<'a>,
+    above: Option<&'a Node<'a>>,
+    step: Step<'a>,
+    noted: &'a Cell<Option<ConfigError>>,
+}
+
+/// The last step of a value's path.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Here,
+    Key(&'a str),
+    Index(usize),
 }
 
 impl<'a> Node<'a> {
-    fn number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let Value::Number(number) = self.value else { return self.misfit(&visitor) };
-        let read = match (number.as_u64(), number.as_i64(), number.as_f64()) {
-            (Some(number), _, _) => visitor.visit_u64(number),
-            (_, Some(number), _) => visitor.visit_i64(number),
-            (_, _, Some(number)) => visitor.visit_f64(number),
-            _ => Err(de::Error::custom("a number that cannot be read")),
-        };
-        read.map_err(|misfit| self.place.name(misfit))
+    /// Says what does not fit here. The first counts.
+    pub(in crate::gate) fn note(&self, message: String) {
+        let noted = self.noted.take().unwrap_or_else(|| ConfigError::new(self.path(), message));
+        self.noted.set(Some(noted));
     }
 
-    fn sequence<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let Value::Array(members) = self.value else { return self.misfit(&visitor) };
-        let members = Members { members, next: 0, place: self.place };
-        visitor.visit_seq(members).map_err(|misfit| self.place.name(misfit))
-    }
-
-    fn object<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let Value::Object(members) = self.value else { return self.misfit(&visitor) };
-        let fields = Fields { members: members.iter(), value: None, place: self.place };
-        visitor.visit_map(fields).map_err(|misfit| self.place.name(misfit))
-    }
-
-    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let Value::String(text) = self.value else { return self.misfit(&visitor) };
-        visitor.visit_str(text).map_err(|misfit| self.place.name(misfit))
-    }
-
-    fn truth<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let Value::Bool(bool) = self.value else { return self.misfit(&visitor) };
-        visitor.visit_bool(*bool).map_err(|misfit| self.place.name(misfit))
-    }
-
-    fn misfit<T>(self, expected: &dyn de::Expected) -> Result<T, Misfit> {
-        Err(self.place.name(de::Error::invalid_type(self.unexpected(), expected)))
-    }
-
-    fn unexpected(self) -> Unexpected<'a> {
-        match self.value {
-            Value::Null => Unexpected::Unit,
-            Value::Bool(bool) => Unexpected::Bool(*bool),
-            Value::String(text) => Unexpected::Str(text),
-            Value::Number(_) => Unexpected::Other("number"),
-            Value::Array(_) => Unexpected::Seq,
-            Value::Object(_) => Unexpected::Map,
-        }
-    }
-}
-
-impl<'de> Deserializer<'de> for Node<'_> {
-    type Error = Misfit;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        match self.value {
-            Value::Null => visitor.visit_unit().map_err(|misfit| self.place.name(misfit)),
-            Value::Bool(_) => self.truth(visitor),
-            Value::String(_) => self.text(visitor),
-            Value::Number(_) => self.number(visitor),
-            Value::Array(_) => self.sequence(visitor),
-            Value::Object(_) => self.object(visitor),
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        self.object(visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.object(visitor)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.sequence(visitor)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.text(visitor)
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.text(visitor)
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.truth(visitor)
-    }
-
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.number(visitor)
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.number(visitor)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.number(visitor)
-    }
-
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.number(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        let read = match self.value {
-            Value::String(name) => visitor.visit_enum(Variant { name, content: None, place: self.place }),
-            Value::Object(members) => match single(members) {
-                Some((name, content)) => {
-                    visitor.visit_enum(Variant { name, content: Some(content), place: self.place })
+    fn path(&self) -> String {
+        let mut path = self.above.map(Self::path).unwrap_or_default();
+        match self.step {
+            Step::Here => {}
+            Step::Key(key) => {
+                if !path.is_empty() {
+                    path.push('.');
                 }
-                None => Err(de::Error::custom("give exactly one of its fields")),
+                path.push_str(key);
+            }
+            Step::Index(index) => {
+                path.push('[');
+                path.push_str(&index.to_string());
+                path.push(']');
+            }
+        }
+        path
+    }
+
+    /// Notes that another kind of value is expected here.
+    pub(in crate::gate) fn misfit(&self, expected: &str) {
+        let found = match self.value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(bool) => format!("boolean `{bool}`"),
+            Value::String(text) => format!("string {text:?}"),
+            Value::Number(_) => "number".to_owned(),
+            Value::Array(_) => "sequence".to_owned(),
+            Value::Object(_) => "map".to_owned(),
+        };
+        self.note(format!("invalid type: {found}, expected {expected}"));
+    }
+
+    fn unknown(&self, what: &str, name: &str, known: impl Iterator<Item = &'static str>) {
+        let known: Vec<_> = known.map(|known| format!("`{known}`")).collect();
+        let known = known.join(", ");
+        self.note(format!("unknown {what} `{name}`, expected one of {known}"));
+    }
+
+    /// Its text, if it is one.
+    pub(in crate::gate) fn as_text(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
+    /// Its members, if it is an object.
+    pub(in crate::gate) fn as_object(&self) -> Option<&'a Map<String, Value>> {
+        self.value.as_object()
+    }
+
+    /// Its elements, if it is an array.
+    pub(in crate::gate) fn as_array(&self) -> Option<&'a [Value]> {
+        self.value.as_array().map(Vec::as_slice)
+    }
+
+    /// Something below it.
+    fn below<'b>(&'b self, value: &'b Value, step: Step<'b>) -> Node<'b> {
+        Node { value, above: Some(self), step, noted: self.noted }
+    }
+
+    /// Must be an object, and has no members but these.
+    pub(in crate::gate) fn object(&self, known: Option<&[&'static str]>) {
+        let Some(members) = self.as_object() else { return self.misfit("an object") };
+        let Some(known) = known else { return };
+        for (name, value) in members {
+            if !known.contains(&name.as_str()) {
+                self.below(value, Step::Key(name)).unknown("field", name, known.iter().copied());
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn member<'b>(&'b self, name: &'static str) -> Option<Node<'b>> {
+        let value = self.as_object()?.get(name)?;
+        Some(self.below(value, Step::Key(name)))
+    }
+
+    /// Reads a member. Only an optional one may be absent.
+    pub(in crate::gate) fn field<T: FromNode>(&self, name: &'static str) -> T {
+        self.member(name).map_or_else(|| T::absent(self, name), |node| T::from_node(&node))
+    }
+
+    /// Reads a member that may be absent.
+    pub(in crate::gate) fn or<T: FromNode>(&self, name: &'static str, default: fn() -> T) -> T {
+        self.member(name).map_or_else(default, |node| T::from_node(&node))
+    }
+
+    /// Which of these variants it is, and its content: a text, or an object with one member where the variant has a
+    /// value (`true` beside its name).
+    pub(in crate::gate) fn variant<'b>(&'b self, known: &[(&'static str, bool)]) -> (usize, Node<'b>) {
+        let nothing = Node { value: &NULL, ..*self };
+        let (name, content) = match self.value {
+            Value::String(name) => (name, None),
+            Value::Object(members) => {
+                let mut members = members.iter();
+                let (Some((name, value)), None) = (members.next(), members.next()) else {
+                    self.note("give exactly one of its fields".to_owned());
+                    return (0, nothing);
+                };
+                (name, Some(self.below(value, Step::Key(name))))
+            }
+            _ => {
+                self.misfit("a text or an object with one field");
+                return (0, nothing);
+            }
+        };
+        let at = content.unwrap_or(*self);
+        let Some(which) = known.iter().position(|(known, _)| known == name) else {
+            at.unknown("variant", name, known.iter().map(|(name, _)| *name));
+            return (0, nothing);
+        };
+        match (known.get(which), content) {
+            (Some((_, true)), None) => self.note(format!("`{name}` needs a value")),
+            (Some((_, false)), Some(_)) => self.note(format!("`{name}` stands alone, as a text")),
+            _ => {}
+        }
+        (which, content.unwrap_or(nothing))
+    }
+
+    /// A text that something is parsed from.
+    pub(in crate::gate) fn parsed<T>(&self, parse: fn(&str) -> Option<T>, expected: &str) -> Option<T> {
+        let text = self.as_text();
+        let parsed = text.and_then(parse);
+        match (text, &parsed) {
+            (None, _) => self.misfit(expected),
+            (Some(text), None) => self.note(format!("invalid value: string {text:?}, expected {expected}")),
+            (Some(_), Some(_)) => {}
+        }
+        parsed
+    }
+
+    /// A whole number up to a highest.
+    fn whole(&self, highest: u64) -> u64 {
+        match self.value {
+            Value::Number(number) => match number.as_u64() {
+                Some(number) if number <= highest => return number,
+                _ => self.note(format!("invalid value: expected a whole number between 0 and {highest}")),
             },
-            _ => Err(de::Error::invalid_type(self.unexpected(), &"a text or an object with one field")),
-        };
-        read.map_err(|misfit| self.place.name(misfit))
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i32 i128 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
-    }
-}
-
-fn single(members: &Map<String, Value>) -> Option<(&str, &Value)> {
-    let mut members = members.iter();
-    match (members.next(), members.next()) {
-        (Some((name, value)), None) => Some((name, value)),
-        _ => None,
-    }
-}
-
-struct Members<'a> {
-    members: &'a [Value],
-    next: usize,
-    place: &'a Place<'a>,
-}
-
-impl<'de> SeqAccess<'de> for Members<'_> {
-    type Error = Misfit;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
-        let Some(value) = self.members.get(self.next) else { return Ok(None) };
-        let place = Place::Index(self.place, self.next);
-        self.next = self.next.saturating_add(1);
-        seed.deserialize(Node { value, place: &place }).map(Some).map_err(|misfit| place.name(misfit))
-    }
-}
-
-struct Fields<'a> {
-    members: serde_json::map::Iter<'a>,
-    value: Option<(&'a str, &'a Value)>,
-    place: &'a Place<'a>,
-}
-
-impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = Misfit;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
-        let Some((key, value)) = self.members.next() else { return Ok(None) };
-        self.value = Some((key, value));
-        let read: StrDeserializer<'_, Misfit> = key.as_str().into_deserializer();
-        seed.deserialize(read).map(Some).map_err(|misfit| Place::Key(self.place, key).name(misfit))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
-        let Some((key, value)) = self.value.take() else { return Err(de::Error::custom("a value without a name")) };
-        let place = Place::Key(self.place, key);
-        seed.deserialize(Node { value, place: &place }).map_err(|misfit| place.name(misfit))
-    }
-}
-
-struct Variant<'a> {
-    name: &'a str,
-    content: Option<&'a Value>,
-    place: &'a Place<'a>,
-}
-
-impl<'a, 'de> EnumAccess<'de> for Variant<'a> {
-    type Error = Misfit;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Misfit> {
-        let read: StrDeserializer<'_, Misfit> = self.name.into_deserializer();
-        match seed.deserialize(read) {
-            Ok(variant) => Ok((variant, self)),
-            Err(misfit) if self.content.is_some() => Err(Place::Key(self.place, self.name).name(misfit)),
-            Err(misfit) => Err(misfit),
+            _ => self.misfit("a whole number"),
         }
+        0
     }
 }
 
-impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Misfit;
+impl FromNode for bool {
+    fn from_node(node: &Node<'_>) -> Self {
+        node.value.as_bool().unwrap_or_else(|| {
+            node.misfit("a boolean");
+            false
+        })
+    }
+}
 
-    fn unit_variant(self) -> Result<(), Misfit> {
-        match self.content {
-            None => Ok(()),
-            Some(_) => Err(de::Error::custom(format!("`{}` stands alone, as a text", self.name))),
+impl FromNode for u64 {
+    fn from_node(node: &Node<'_>) -> Self {
+        node.whole(Self::MAX)
+    }
+}
+
+impl FromNode for u32 {
+    fn from_node(node: &Node<'_>) -> Self {
+        Self::try_from(node.whole(Self::MAX.into())).unwrap_or(0)
+    }
+}
+
+impl FromNode for u8 {
+    fn from_node(node: &Node<'_>) -> Self {
+        Self::try_from(node.whole(Self::MAX.into())).unwrap_or(0)
+    }
+}
+
+impl FromNode for i64 {
+    fn from_node(node: &Node<'_>) -> Self {
+        node.value.as_i64().unwrap_or_else(|| {
+            node.misfit("a whole number");
+            0
+        })
+    }
+}
+
+impl FromNode for String {
+    fn from_node(node: &Node<'_>) -> Self {
+        if node.as_text().is_none() {
+            node.misfit("a string");
         }
+        node.as_text().unwrap_or_default().to_owned()
+    }
+}
+
+impl FromNode for Value {
+    fn from_node(node: &Node<'_>) -> Self {
+        node.value.clone()
+    }
+}
+
+impl FromNode for Map<String, Value> {
+    fn from_node(node: &Node<'_>) -> Self {
+        node.object(None);
+        node.as_object().cloned().unwrap_or_default()
+    }
+}
+
+impl<T: FromNode> FromNode for Option<T> {
+    fn from_node(node: &Node<'_>) -> Self {
+        if node.value.is_null() { None } else { Some(T::from_node(node)) }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Misfit> {
-        let Some(value) = self.content else {
-            return Err(de::Error::custom(format!("`{}` needs a value", self.name)));
+    fn absent(_: &Node<'_>, _: &'static str) -> Self {
+        None
+    }
+}
+
+impl<T: FromNode> FromNode for Vec<T> {
+    fn from_node(node: &Node<'_>) -> Self {
+        let Some(elements) = node.as_array() else {
+            node.misfit("a list");
+            return Self::new();
         };
-        let place = Place::Key(self.place, self.name);
-        seed.deserialize(Node { value, place: &place }).map_err(|misfit| place.name(misfit))
+        let mut read = Self::with_capacity(elements.len());
+        for (index, value) in elements.iter().enumerate() {
+            read.push(T::from_node(&node.below(value, Step::Index(index))));
+        }
+        read
+    }
+}
+
+/// The members of an object, in the order of their names.
+pub(super) fn members<T: FromNode>(node: &Node<'_>) -> Vec<(String, T)> {
+    let Some(members) = node.as_object() else {
+        node.misfit("an object");
+        return Vec::new();
+    };
+    let mut read = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        read.push((name.clone(), T::from_node(&node.below(value, Step::Key(name)))));
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Debug, PartialEq, FromNode)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(rename = "in")]
+        inner: Vec<Inner>,
+        number: Option<u8>,
+        #[serde(default = "seven")]
+        default: u32,
+        #[serde(skip)]
+        never: Option<String>,
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Misfit> {
-        Err(de::Error::custom("no field is of this shape"))
+    #[derive(Debug, PartialEq, FromNode)]
+    #[serde(rename_all = "snake_case")]
+    enum Inner {
+        OneWord,
+        Text(String),
+        Fields { a: i64, b: bool },
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
-        let Some(value) = self.content else {
-            return Err(de::Error::custom(format!("`{}` needs an object", self.name)));
-        };
-        Node { value, place: &Place::Key(self.place, self.name) }.object(visitor)
+    fn seven() -> u32 {
+        7
+    }
+
+    fn error(value: Value) -> String {
+        read::<Outer>(&value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_fits_is_read() {
+        let value = json!({ "in": ["one_word", { "text": "x" }, { "fields": { "a": -1, "b": true } }], "number": 255 });
+        let inner = vec![Inner::OneWord, Inner::Text("x".to_owned()), Inner::Fields { a: -1, b: true }];
+        assert_eq!(read::<Outer>(&value).unwrap(), Outer { inner, number: Some(255), default: 7, never: None });
+        let none = read::<Outer>(&json!({ "in": [], "number": null, "default": 0 })).unwrap();
+        assert_eq!((none.number, none.default), (None, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_its_path() {
+        for (value, told) in [
+            (json!([]), "invalid type: sequence, expected an object"),
+            (json!({}), "missing field `in`"),
+            (json!({ "in": null }), "in: invalid type: null, expected a list"),
+            (
+                json!({ "in": [], "never": "x" }),
+                "never: unknown field `never`, expected one of `in`, `number`, `default`",
+            ),
+            (json!({ "in": [], "number": 256 }), "number: invalid value: expected a whole number between 0 and 255"),
+            (json!({ "in": [], "number": 1.5 }), "number: invalid value: expected a whole number between 0 and 255"),
+            (json!({ "in": [], "number": -1 }), "number: invalid value: expected a whole number between 0 and 255"),
+            (json!({ "in": [], "default": null }), "default: invalid type: null, expected a whole number"),
+            (json!({ "in": [3] }), "in[0]: invalid type: number, expected a text or an object with one field"),
+            (json!({ "in": [{}] }), "in[0]: give exactly one of its fields"),
+            (json!({ "in": [{ "one_word": 1, "text": "x" }] }), "in[0]: give exactly one of its fields"),
+            (json!({ "in": [{ "one_word": null }] }), "in[0]: `one_word` stands alone, as a text"),
+            (json!({ "in": ["one_word", "text"] }), "in[1]: `text` needs a value"),
+            (
+                json!({ "in": ["OneWord"] }),
+                "in[0]: unknown variant `OneWord`, expected one of `one_word`, `text`, `fields`",
+            ),
+            (
+                json!({ "in": [{ "x": 1 }] }),
+                "in[0].x: unknown variant `x`, expected one of `one_word`, `text`, `fields`",
+            ),
+            (json!({ "in": [{ "text": true }] }), "in[0].text: invalid type: boolean `true`, expected a string"),
+            (
+                json!({ "in": [{ "fields": { "a": "1", "b": 0 } }] }),
+                "in[0].fields.a: invalid type: string \"1\", expected a whole number",
+            ),
+            (json!({ "in": [{ "fields": { "a": 1 } }] }), "in[0].fields: missing field `b`"),
+        ] {
+            assert_eq!(error(value), told);
+        }
     }
 }

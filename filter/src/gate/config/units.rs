@@ -1,11 +1,10 @@
 //! Spans of time (`250ms`, `2s`, `10m`, `8h`) and sizes (`512B`, `16KiB`, `1MiB`): always with their unit.
 
-use std::fmt;
 use std::time::Duration;
 
 use carded_verifier::time::parse_span;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+
+use super::tree::{FromNode, Node};
 
 /// A span of time, written as a whole number and one of `ms`, `s`, `m`, `h`, `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,19 +60,9 @@ fn split(text: &str) -> Option<(u64, &str)> {
 
 macro_rules! from_text {
     ($type:ty, $expecting:literal, $name:literal, $pattern:literal, $example:literal) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl Visitor<'_> for Text {
-                    type Value = $type;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
-                        <$type>::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-                    }
-                }
-                deserializer.deserialize_str(Text)
+        impl FromNode for $type {
+            fn from_node(node: &Node<'_>) -> Self {
+                node.parsed(Self::parse, $expecting).unwrap_or(Self(Default::default()))
             }
         }
 

@@ -199,6 +199,7 @@ fn a_program_is_asked_for_a_password_and_a_browser_is_not() {
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut |_: &mut [u8]| false,
+            connection: &mut |_| None,
             now: Timestamp::from_unix(NOW),
         };
         let decision = gate.decide(&request, &Documents::new(gate.limits()), &mut around, &mut Silent);

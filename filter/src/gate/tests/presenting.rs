@@ -149,6 +149,7 @@ fn a_request_that_is_for_none_of_our_origins_is_misdirected() {
             once: &mut shop.once,
             budget: &mut shop.budget,
             random: &mut random,
+            connection: &mut |_| None,
             now: Timestamp::from_unix(NOW),
         };
         let decision = shop.gate.decide(&request("evil.example", path), &shop.known, &mut around, &mut Silent);
@@ -178,7 +179,7 @@ fn unsafe_configurations_are_refused() {
         "sessions.keys[0]: the environment variable KEY_none",
     );
     refused(|c| c["sessions"] = Value::Null, "`sessions`, which remember");
-    refused(|c| c["origins"] = json!([]), "`origins`, to which wallets answer");
+    refused(|c| c["origins"] = json!([]), "`origins`, to which answers come");
     refused(|c| c["presentation"] = Value::Null, "rules[1].otherwise");
     refused(|c| c["credentials"]["over21"]["trusted_issuers"] = json!([]), "credentials.over21.trusted_issuers");
     refused(|c| c["credentials"]["over21"]["trusted_issuers"] = json!(["http://dmv.example"]), "trusted_issuers[0]");
