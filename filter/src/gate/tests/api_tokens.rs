@@ -246,3 +246,13 @@ fn what_is_wrong_with_the_configuration_is_named() {
         assert!(errors.iter().any(|error| error.path.starts_with(field)), "{requirement}: {errors:?}");
     }
 }
+
+#[test]
+fn what_weakens_something_is_warned_of() {
+    let mut config = config();
+    config["revocation"] = json!({ "uri": "https://ops.example.com/x", "on_failure": { "stale": "10m" } });
+    config["api_tokens"]["idle"] = json!({ "tokens": [] });
+    let gate = gate(config);
+    let paths: Vec<&str> = gate.warnings().iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(paths, ["revocation.on_failure", "api_tokens.ci.tokens[0]", "api_tokens.idle"]);
+}

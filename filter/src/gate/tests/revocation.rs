@@ -4,6 +4,7 @@ use carded_verifier::Fetch;
 use carded_verifier::revocation::compact::{Compact, build};
 use carded_verifier::revocation::{Entry, Kind, Mark};
 
+use super::provider::{self, Door};
 use super::shop::{self, Shop, enter};
 use super::*;
 use Became::*;
@@ -168,4 +169,34 @@ fn what_is_wrong_with_the_configuration_is_named() {
 
 fn build_config(config: Value) -> Result<Gate, Vec<ConfigError>> {
     super::build(config)
+}
+
+#[test]
+fn a_login_is_revoked_by_who_signed_in_and_by_the_providers_session() {
+    for entry in [
+        json!({ "sub": "alice", "iss": provider::IDP }),
+        json!({ "sub": "alice", "iss": provider::IDP, "before": NOW + 1 }),
+        json!({ "sid": "s1", "iss": provider::IDP }),
+    ] {
+        let mut door = Door::new(with_list(provider::config()));
+        let fetch = fetch_of(&door.gate);
+        publish(&mut door.known, &fetch, &[], NOW);
+        let sent = door.begin("/account");
+        door.grants(&provider::id_token(&sent, json!({ "sid": "s1" })));
+        door.browse(&format!("/.carded/callback/corp?code=c&state={}", sent["state"]));
+        assert_eq!(door.browse("/quiet").status, 200);
+        publish(&mut door.known, &fetch, std::slice::from_ref(&entry), NOW + 1);
+        for _ in 0..2 {
+            let answered = door.browse("/quiet");
+            assert_eq!(answered.status, 401, "{entry}: {}", answered.code);
+        }
+        // a person is sent to sign in again; who is not to come in at all is told so when they come back
+        let sent = door.begin("/account");
+        door.now = NOW + 2;
+        door.grants(&provider::id_token(&sent, json!({ "sid": "s2", "iat": NOW + 2, "auth_time": NOW + 2 })));
+        let back = door.browse(&format!("/.carded/callback/corp?code=c&state={}", sent["state"]));
+        let for_good = entry["before"].is_null() && entry["sid"].is_null();
+        assert_eq!(back.code == "revoked", for_good, "{entry}: {} {}", back.code, back.body);
+        assert_eq!(door.browse("/quiet").status == 200, !for_good, "{entry}");
+    }
 }
