@@ -69,6 +69,7 @@ pub fn explain(gate: &Gate, question: &Question, source: &Source, now: Timestamp
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut random,
+            connection: &mut |_| None,
             now,
         };
         let decision = gate.decide(&request, &known, &mut around, &mut listen);
@@ -158,7 +159,7 @@ fn tell(story: &mut String, event: &Event<'_>) {
 fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
     match &decision.step {
         Step::Forward(changes) => {
-            for name in &changes.remove {
+            for name in changes.removed() {
                 text.push_str(&format!("remove    {}\n", String::from_utf8_lossy(name)));
             }
             for (name, value) in &changes.set {

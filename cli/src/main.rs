@@ -1,5 +1,6 @@
-//! The `carded` binary, for operators: `lint-config`, `explain` and `schema`.
+//! The `carded` binary, for operators: `lint-config`, `explain`, `schema` and `keygen`.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use carded_cli::explain::{Question, Source, explain};
 use carded_cli::lint;
-use carded_verifier::Timestamp;
+use carded_verifier::{Algorithm, GatewayKey, Timestamp, base64url};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -36,6 +37,12 @@ enum Command {
     Explain(Explain),
     /// Print the JSON Schema of the configuration
     Schema,
+    /// Draw a key for `forward.token.keys`: the secret on the first line, then the public JWK that services will fetch
+    Keygen {
+        /// EdDSA or ES256
+        #[arg(long, default_value = "EdDSA")]
+        algorithm: String,
+    },
 }
 
 #[derive(Args)]
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
             print!("{}", carded_cli::schema());
             Ok(true)
         }
+        Command::Keygen { algorithm } => keygen(&algorithm),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -84,6 +92,18 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn keygen(algorithm: &str) -> Result<bool> {
+    let mut secret = [0; 32];
+    let source = "/dev/urandom";
+    std::fs::File::open(source)
+        .and_then(|mut source| source.read_exact(&mut secret))
+        .with_context(|| format!("there is no {source}: `openssl rand -base64 32` makes the secret too"))?;
+    let algorithm = Algorithm::parse(algorithm).context("EdDSA and ES256 are the algorithms that are signed with")?;
+    let key = GatewayKey::from_secret(algorithm, &secret)?;
+    println!("{}\n{}", base64url::encode(secret), serde_json::to_string(key.jwk())?);
+    Ok(true)
 }
 
 fn lint_config(file: &Path) -> Result<bool> {

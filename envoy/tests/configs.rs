@@ -18,7 +18,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::common::{ISSUER, Setup, in_each_envoy, missing};
 
-const READY: [&str; 4] = ["gateway.yaml", "sidecar.yaml", "istio-envoyfilter.yaml", "envoy-gateway.yaml"];
+const READY: [&str; 5] =
+    ["gateway.yaml", "sidecar.yaml", "sidecar-behind-gateway.yaml", "istio-envoyfilter.yaml", "envoy-gateway.yaml"];
 
 in_each_envoy!(
     envoy_takes_every_ready_configuration,

@@ -63,6 +63,7 @@ pub mod documents;
 pub mod dpop;
 pub mod evidence;
 pub mod fetch;
+pub mod gateway_key;
 pub mod holder;
 pub mod issuer;
 pub mod json;
@@ -98,6 +99,7 @@ pub use credential::{
 pub use documents::{DocumentError, Documents, FetchFailure, Reply};
 pub use evidence::Evidence;
 pub use fetch::{DocumentKind, Fetch};
+pub use gateway_key::{GatewayKey, GatewayKeyError};
 pub use holder::Holder;
 pub use issuer::{Issuer, IssuerId, KeySource};
 pub use jwk::PublicKey;

@@ -1,6 +1,7 @@
 //! What operators see: replies that machines understand, metrics, filter state for access logs, and logs without secrets.
 
 use carded_wasm_host::{Metric, Request};
+use serde_json::json;
 
 use crate::support::{Claims, Key, Provider, SECOND, api, ask_api, config, host_with, ready, start};
 
@@ -105,6 +106,29 @@ fn access_logs_can_say_what_was_decided() {
     let id = host.send(0, api(&key.token(&Claims::of("alice").with("exp", 1))));
     assert_eq!(host.filter_state(id, "carded.code").as_deref(), Some("token_expired"));
     assert_eq!(host.filter_state(id, "carded.rule").as_deref(), Some("api"));
+}
+
+#[test]
+fn what_no_access_log_prints_is_not_left() {
+    let key = Key::new(1, "k1");
+    let idp = Provider::new(&[&key]);
+    for (named, code, rule, issuer) in [
+        (json!([]), None, None, None),
+        (json!(["code"]), Some("ok"), None, None),
+        (json!(["issuer", "rule"]), None, Some("api"), Some("corp")),
+    ] {
+        let mut config = config();
+        config["access_log"] = named.clone();
+        let mut host = start(host_with(&config, &idp));
+        host.ask(api(&key.good()));
+        let id = host.send(0, api(&key.good()));
+        assert_eq!(host.filter_state(id, "carded.code").as_deref(), code, "{named}");
+        assert_eq!(host.filter_state(id, "carded.rule").as_deref(), rule, "{named}");
+        assert_eq!(host.filter_state(id, "carded.issuer").as_deref(), issuer, "{named}");
+        let id = host.send(0, api("x"));
+        assert_eq!(host.filter_state(id, "carded.code").as_deref(), Some("token_malformed"), "{named}");
+        assert_eq!(host.filter_state(id, "carded.rule").as_deref(), Some("api"), "{named}");
+    }
 }
 
 #[test]

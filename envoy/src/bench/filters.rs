@@ -2,6 +2,7 @@
 //! algorithm, many connections and one, and a sealed session.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -32,11 +33,14 @@ const HTTP: &str = "ext_authz, HTTP";
 const HTTP_CACHED: &str = "ext_authz, HTTP, cached";
 const CARDED: &str = "Carded";
 const CACHED: &str = "Carded, cached";
+/// With all that an access log can print of a request that goes on.
+const LOGGED: &str = "Carded, cached, for access logs";
 const OWN: &str = "Carded, own crypto";
 const OWN_CACHED: &str = "Carded, own crypto, cached";
 const SHOP: &str = "Carded, over-21 shop";
 /// The filters that look at a token.
-const CHECKING: [&str; 10] = [JWT, JWT_CACHED, GRPC, GRPC_CACHED, HTTP, HTTP_CACHED, CARDED, CACHED, OWN, OWN_CACHED];
+const CHECKING: [&str; 11] =
+    [JWT, JWT_CACHED, GRPC, GRPC_CACHED, HTTP, HTTP_CACHED, CARDED, CACHED, LOGGED, OWN, OWN_CACHED];
 /// What a row without a check is sent.
 const UNCHECKED: &str = "RS256, not checked";
 const SESSION: &str = "sealed session";
@@ -70,6 +74,9 @@ impl World {
         {
             listeners.carded(name, &configuration(&jwks, cached), lent);
         }
+        let mut logged = configuration(&jwks, 10_000);
+        logged["access_log"] = json!(["code", "rule", "issuer"]);
+        listeners.carded(LOGGED, &logged, true);
         listeners.cluster("dmv", scene.address());
         listeners.carded(SHOP, &Scene::configuration(), true);
         let run =
@@ -118,7 +125,7 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, pl
                 one.push(world.cell(name, UNCHECKED, requests.clone(), 1).await?);
             }
         }
-        for name in CHECKING.into_iter().filter(|name| usual || !name.starts_with("ext_authz")) {
+        for name in CHECKING.into_iter().filter(|name| usual || !(name.starts_with("ext_authz") || *name == LOGGED)) {
             check(name, world.address(name).await?, algorithm, &token).await?;
             many.push(world.cell(name, algorithm, requests.clone(), CONNECTIONS).await?);
             if usual && [JWT, GRPC, HTTP, CARDED].contains(&name) {

@@ -180,6 +180,7 @@ pub(super) fn configuration(jwks: &Value, cached: u32) -> Value {
         "rules": [{ "match": { "path": "/api/**" }, "require": { "token": "corp" } }],
         "forward": { "headers": { "x-carded-subject": "corp.sub", "x-carded-role": "corp.role" } },
         "limits": { "cached_verdicts": cached },
+        "access_log": [],
     })
 }
 

@@ -74,6 +74,7 @@ impl Scene {
             "rules":
                 [{ "match": { "path": "/wine/**" }, "require": { "credential": "over21" }, "otherwise": "present" }],
             "forward": { "headers": { "x-carded-over-21": "over21.satisfied" } },
+            "access_log": [],
             "fetch": { "clusters": { "dmv.example": "dmv" } },
         })
     }

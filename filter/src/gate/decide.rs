@@ -10,6 +10,8 @@ use carded_verifier::{Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcom
 use super::Gate;
 use super::ask;
 use super::budget::Budget;
+use super::cache::Key;
+use super::certificate::{Certificate, Connection};
 use super::cookie;
 use super::endpoint::{self, Endpoint, RESERVED};
 use super::facts::Facts;
@@ -64,6 +66,8 @@ pub struct Around<'a> {
     pub budget: &'a mut Budget,
     /// Random bytes of the host.
     pub random: Random<'a>,
+    /// What the host knows of the request's connection.
+    pub connection: Connection<'a>,
     /// The time.
     pub now: Timestamp,
 }
@@ -78,9 +82,19 @@ impl std::fmt::Debug for Around<'_> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Headers to remove, every copy.
-    pub remove: Vec<Vec<u8>>,
+    pub remove: Vec<Rc<str>>,
+    /// Headers to remove by the names under which the client sent them.
+    pub sent: Vec<Vec<u8>>,
     /// Headers to set.
     pub set: Vec<(Rc<str>, Vec<u8>)>,
+}
+
+impl Changes {
+    /// The names of all headers to remove.
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        let sent = self.sent.iter().map(Vec::as_slice);
+        sent.chain(self.remove.iter().map(|name| name.as_bytes()))
+    }
 }
 
 /// Why a request does not go on.
@@ -103,6 +117,8 @@ impl From<Refusal> for Halt {
 struct Held<'g> {
     place: &'g Place,
     verified: Rc<Condensed>,
+    /// Under which it is remembered.
+    key: Option<Key>,
 }
 
 impl Gate {
@@ -182,7 +198,8 @@ impl Gate {
         for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
-        let mut facts = Facts::of_brought(&brought);
+        let certificate = rule.certificate(around);
+        let mut facts = Facts::of_brought(&brought).with_certificate(certificate.as_ref());
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
@@ -193,7 +210,7 @@ impl Gate {
             return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, around));
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
-        self.changes(request, &path, &held, &facts, &brought)
+        self.changes(request, &path, &held, &facts, &brought, around)
     }
 
     /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential
@@ -259,8 +276,8 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let verified = self.verdict(token, place, known, around, trace, decision)?;
-                held.push(Held { place, verified });
+                let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
+                held.push(Held { place, verified, key });
             }
         }
         Ok(held)
@@ -274,12 +291,12 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
-    ) -> Result<Rc<Condensed>, Halt> {
+    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
         let (verdicts, now) = (&mut *around.verdicts, around.now);
         // The size limit stands before everything, also before the hash.
         let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
-        if let Some(verified) = key.and_then(|key| verdicts.token(&key, place, &self.trust, known, now)) {
-            return Ok(verified);
+        if let Some(verified) = key.and_then(|key| verdicts.token(&key, token, place, &self.trust, known, now)) {
+            return Ok((verified, key));
         }
         decision.verified = decision.verified.saturating_add(1);
         match verify(&Evidence::access_token(token).accepted_issuers(&place.issuers), &self.trust, known, now) {
@@ -292,7 +309,7 @@ impl Gate {
                 if let Some(key) = key {
                     verdicts.put_token(key, &condensed, basis, now);
                 }
-                Ok(condensed)
+                Ok((condensed, key))
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));
@@ -315,6 +332,12 @@ impl Gate {
         trace.tell(|| Event::Requirement(met, requirement.describe(self.names_of())));
         if met {
             return Ok(());
+        }
+        if rule.places.is_empty() && !rule.reads_credentials {
+            return Err(Refusal::client_certificate_required(format!(
+                "this needs {}",
+                requirement.describe(self.names_of())
+            )));
         }
         if rule.places.is_empty() {
             return Err(Refusal::presentation_required(format!(
@@ -368,15 +391,24 @@ impl Gate {
         held: &[Held<'_>],
         facts: &Facts<'_>,
         brought: &Brought,
+        around: &mut Around<'_>,
     ) -> Result<Changes, Halt> {
-        let mut changes =
-            Changes { remove: self.forward.client_copies(request).map(<[u8]>::to_vec).collect(), set: Vec::new() };
+        let sent = self.forward.client_copies(request).map(<[u8]>::to_vec).collect();
+        let mut changes = Changes { sent, ..Changes::default() };
         self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
             Refusal::claim_not_forwardable(format!(
                 "{}: the claim for the header {} cannot be sent",
                 error.why, error.header
             ))
         })?;
+        if let Some(minting) = &self.minting
+            && !facts.is_empty()
+        {
+            let opened = brought.opened.iter().map(|opened| opened.key());
+            let keys: Option<Vec<Key>> = held.iter().map(|held| held.key).chain(opened).collect();
+            let token = self.minted(minting, keys.as_deref(), facts, brought, around)?;
+            changes.set.push((Rc::clone(&minting.header), token));
+        }
         let kept_back = held
             .iter()
             .filter(|held| {
@@ -384,19 +416,19 @@ impl Gate {
             })
             .map(|held| &held.place.kind);
         if brought.by_token {
-            changes.remove.extend([b"authorization".to_vec(), b"dpop".to_vec()]);
+            changes.remove.extend(["authorization", "dpop"].map(Rc::from));
         }
         let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
         for kind in kept_back {
             match kind {
-                PlaceKind::Header { name, .. } => changes.remove.push(name.as_bytes().to_vec()),
+                PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
                 PlaceKind::Cookie(name) => cookies.push(name.as_str()),
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
         }
         let ours = self.sessions.is_some() && cookie::any(request);
         if !cookies.is_empty() || ours {
-            changes.remove.push(b"cookie".to_vec());
+            changes.remove.push("cookie".into());
             let kept = cookies_where(request, |name| {
                 !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
             });
@@ -415,6 +447,17 @@ impl Gate {
             changes.set.push((":path".into(), target));
         }
         Ok(changes)
+    }
+}
+
+impl Rule {
+    /// The caller's certificate, where the rule names it. One that it does not name is no evidence.
+    fn certificate(&self, around: &mut Around<'_>) -> Option<Certificate> {
+        if !self.reads_certificate {
+            return None;
+        }
+        let (Asks::Require(requirement) | Asks::Optional(requirement)) = &self.asks else { return None };
+        Certificate::of(around.connection).filter(|certificate| requirement.names_certificate(Some(certificate)))
     }
 }
 

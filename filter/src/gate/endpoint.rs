@@ -23,6 +23,8 @@ pub(super) enum Endpoint {
     Challenge,
     /// A program presents.
     Present,
+    /// The keys of the tokens that we sign.
+    Jwks,
 }
 
 impl Endpoint {
@@ -33,13 +35,14 @@ impl Endpoint {
             [first, "done"] if *first == RESERVED => Some(Self::Done),
             [first, "challenge"] if *first == RESERVED => Some(Self::Challenge),
             [first, "present"] if *first == RESERVED => Some(Self::Present),
+            [first, "jwks.json"] if *first == RESERVED => Some(Self::Jwks),
             _ => None,
         }
     }
 
     fn method(self) -> &'static str {
         match self {
-            Self::Done => "GET",
+            Self::Done | Self::Jwks => "GET",
             Self::Response | Self::Challenge | Self::Present => "POST",
         }
     }
@@ -71,6 +74,10 @@ impl Gate {
         known: &Documents,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
+        // the keys are the same under every name: a service behind asks for them by an inner one
+        if endpoint == Endpoint::Jwks {
+            return Ok(self.jwks(method)?);
+        }
         if self.sessions.is_none() || self.credentials.is_empty() {
             return Err(Refusal::not_found("no credentials are asked for here").into());
         }
@@ -90,6 +97,7 @@ impl Gate {
         match endpoint {
             Endpoint::Done => self.done(request, query, origin, around),
             Endpoint::Challenge => self.challenge(origin, around),
+            Endpoint::Jwks => Ok(self.jwks(method)?),
             Endpoint::Response => self.response(form(request)?, origin, known, around),
             Endpoint::Present => self.present(form(request)?, origin, known, around),
         }

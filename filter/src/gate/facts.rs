@@ -9,6 +9,7 @@ use std::sync::Arc;
 use carded_verifier::{ClaimPath, Condensed, IssuerIndex, Trust};
 use serde_json::Value;
 
+use super::certificate::{self, Certificate, Part};
 use super::config::Name;
 use super::credential::Credential;
 use super::policy::Policies;
@@ -20,6 +21,7 @@ use super::session::Brought;
 pub(super) struct Facts<'a> {
     verified: Vec<&'a Condensed>,
     brought: Option<&'a Brought>,
+    certificate: Option<&'a Certificate>,
 }
 
 /// Who can supply claims, by name.
@@ -32,7 +34,17 @@ pub(super) struct Names<'a> {
 impl<'a> Facts<'a> {
     /// What credentials that were shown prove, before any token.
     pub(super) fn of_brought(brought: &'a Brought) -> Self {
-        Self { verified: Vec::new(), brought: Some(brought) }
+        Self { brought: Some(brought), ..Self::default() }
+    }
+
+    /// Adds the client certificate, one that the rule names.
+    pub(super) fn with_certificate(self, certificate: Option<&'a Certificate>) -> Self {
+        Self { certificate, ..self }
+    }
+
+    /// The client certificate.
+    pub(super) fn certificate(&self) -> Option<&'a Certificate> {
+        self.certificate
     }
 
     /// The proof of a credential, by its place in the configuration.
@@ -42,7 +54,7 @@ impl<'a> Facts<'a> {
 
     /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
-        self.verified.is_empty() && self.brought.is_none_or(|brought| brought.holds == 0)
+        self.verified.is_empty() && self.certificate.is_none() && self.brought.is_none_or(|brought| brought.holds == 0)
     }
 
     /// Adds what a token proved. Two tokens of one issuer must speak of the same subject; the first then counts.
@@ -71,14 +83,23 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// For each issuer, the claims of its tokens that headers and policies ask for: all that a verdict has to keep.
+/// For each issuer, the claims of its tokens that headers, policies and our own token ask for: all that a verdict has to
+/// keep. `of_all` are asked of every issuer.
 pub(super) fn asked_of_tokens<'a>(
     trust: &Trust,
     claims: impl Iterator<Item = &'a ClaimRef>,
+    of_all: &[ClaimPath],
     policies: &Policies,
 ) -> Vec<Arc<[ClaimPath]>> {
     let mut asked: Vec<Vec<ClaimPath>> =
         trust.issuers().map(|(issuer, _)| policies.claims_of_subjects(issuer)).collect();
+    for paths in &mut asked {
+        for path in of_all {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+    }
     for claim in claims {
         if let Source::Claim(issuer, path) = &claim.source
             && let Some(paths) = asked.get_mut(issuer.as_usize()).filter(|paths| !paths.contains(path))
@@ -86,9 +107,9 @@ pub(super) fn asked_of_tokens<'a>(
             paths.push(path.clone());
         }
     }
-    // thousands of issuers of whom nothing is asked share one list
-    let none: Arc<[ClaimPath]> = Arc::default();
-    asked.into_iter().map(|paths| if paths.is_empty() { Arc::clone(&none) } else { paths.into() }).collect()
+    // thousands of issuers of whom nothing in particular is asked share one list
+    let same: Arc<[ClaimPath]> = of_all.into();
+    asked.into_iter().map(|paths| if *paths == *same { Arc::clone(&same) } else { paths.into() }).collect()
 }
 
 /// The claim that every credential that was shown has, whichever way it was reached.
@@ -114,6 +135,8 @@ enum Source {
     Shown(usize, ClaimPath),
     /// Whether the credential was shown.
     Satisfied(usize),
+    /// A part of the client certificate.
+    Certificate(Part),
 }
 
 impl ClaimRef {
@@ -132,6 +155,12 @@ impl ClaimRef {
                 [satisfied] if satisfied == SATISFIED => Ok(Self { source: Source::Satisfied(index) }),
                 rest => Ok(Self { source: Source::Shown(index, path(rest.to_vec())?) }),
             };
+        }
+        if let Some((first, rest)) = name.0.split_first()
+            && first == certificate::NAME
+        {
+            let part = Part::parse(rest).ok_or_else(|| format!("`{name}`: write `uri_san`, `dns_san` or `sha256`"))?;
+            return Ok(Self { source: Source::Certificate(part) });
         }
         let (issuer, rest) = match name.0.split_first() {
             Some((first, rest)) if trust.index_of(first).is_some() => {
@@ -161,7 +190,7 @@ impl ClaimRef {
     pub(super) fn issuer(&self) -> Option<IssuerIndex> {
         match &self.source {
             Source::Claim(issuer, _) | Source::Tenant(issuer) => Some(*issuer),
-            Source::Shown(..) | Source::Satisfied(_) => None,
+            Source::Shown(..) | Source::Satisfied(_) | Source::Certificate(_) => None,
         }
     }
 
@@ -176,6 +205,7 @@ impl ClaimRef {
             Source::Claim(issuer, path) => facts.of(*issuer)?.claim(path).map(Cow::Borrowed),
             Source::Tenant(issuer) => facts.of(*issuer)?.tenant().map(|tenant| Cow::Owned(Value::from(tenant))),
             Source::Shown(credential, path) => path.get(&facts.proof(*credential)?.proof.claims).map(Cow::Borrowed),
+            Source::Certificate(part) => facts.certificate()?.part(*part).map(Cow::Owned),
             Source::Satisfied(credential) => facts.proof(*credential).map(|_| Cow::Owned(Value::Bool(true))),
         }
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::config::{ConfigError, Field, ForwardConfig};
 use super::facts::{ClaimRef, Facts, Names};
+use super::minting;
 use super::request::Request;
 
 /// The longest header that is made of a claim.
@@ -25,6 +26,8 @@ const RESERVED_PREFIX: &[u8] = b"x-carded-";
 #[derive(Debug, Default)]
 pub(super) struct Forward {
     headers: Vec<(Rc<str>, ClaimRef)>,
+    /// The header of the gateway's own token.
+    token: Option<Rc<str>>,
 }
 
 /// A claim cannot be a header.
@@ -52,7 +55,20 @@ impl Forward {
                 Err(why) => errors.push(field.error(why)),
             }
         }
-        Self { headers }
+        let token: Option<Rc<str>> = configured.token.as_ref().map(|token| minting::header(token).into());
+        if let Some(name) = &token {
+            let field = Field::top("forward").key("token").key("header");
+            // services look for a token after `Bearer ` there
+            if let Err(why) = check_name(name)
+                && &**name != "authorization"
+            {
+                errors.push(field.error(why));
+            }
+            if headers.iter().any(|(known, _)| same_header(known.as_bytes(), name.as_bytes())) {
+                errors.push(field.error("`forward.headers` names it too"));
+            }
+        }
+        Self { headers, token }
     }
 
     /// The claims that headers are made of.
@@ -83,6 +99,7 @@ impl Forward {
         request.headers().map(|(name, _)| name).filter(|name| {
             name.get(..RESERVED_PREFIX.len()).is_some_and(|start| same_header(start, RESERVED_PREFIX))
                 || self.headers.iter().any(|(ours, _)| same_header(name, ours.as_bytes()))
+                || self.token.as_ref().is_some_and(|ours| same_header(name, ours.as_bytes()))
         })
     }
 }
@@ -238,6 +255,7 @@ mod tests {
         let request = Request::from_pairs(pairs);
         let headers = ForwardConfig {
             headers: [("x-user".to_owned(), super::super::config::Name(vec!["sub".to_owned()]))].into_iter().collect(),
+            token: None,
         };
         let forward = Forward::compile(
             &headers,

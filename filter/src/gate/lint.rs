@@ -102,6 +102,17 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             )));
         }
     }
+    if let Some(token) = &config.forward.token {
+        let field = Field::top("forward").key("token");
+        if token.audiences.len() > 1 {
+            warnings.push(field.key("audiences").error("each of these services can use the token at the others"));
+        }
+        for (index, claim) in token.claims.iter().enumerate() {
+            if token.pairwise.is_some() && claim.0.last().is_some_and(|name| name == "sub") {
+                warnings.push(field.key("claims").at(index).error("it tells what `pairwise` hides"));
+            }
+        }
+    }
     if !config.policies.is_empty() && !gate.policies.has_deny() && !gate.rules.iter().any(|rule| rule.authorize) {
         warnings
             .push(Field::top("policies").error("no rule says `authorize: true`, so these statements decide nothing"));

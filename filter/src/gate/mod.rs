@@ -5,6 +5,7 @@
 mod ask;
 mod budget;
 mod cache;
+mod certificate;
 mod compile;
 pub mod config;
 mod cookie;
@@ -13,8 +14,10 @@ mod decide;
 mod endpoint;
 mod facts;
 mod forward;
+mod key;
 mod lent;
 mod lint;
+mod minting;
 mod once;
 mod origin;
 mod page;
@@ -39,8 +42,9 @@ use std::sync::Arc;
 use carded_verifier::{ClaimPath, IssuerIndex, Limits, SignatureProvider, Trust};
 
 pub use budget::Budget;
+pub use certificate::Connection;
 pub use compile::{Environment, Fetching, Waiting};
-pub use config::{Config, ConfigError};
+pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Changes, Decision, Step};
 pub use lent::{Call, Lent};
@@ -55,11 +59,30 @@ use compile::IssuerExtra;
 use credential::Credential;
 use facts::{ClaimRef, Names};
 use forward::Forward;
+use minting::Minting;
 use origin::Origins;
 use policy::Policies;
 use presentation::Presenting;
 use rule::Rule;
 use session::Sessions;
+
+/// What an admitted request leaves in the filter state, for access logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Left {
+    /// That it was admitted, as `carded.code`.
+    pub code: bool,
+    /// The rule that matched, as `carded.rule`.
+    pub rule: bool,
+    /// The issuer of its token, as `carded.issuer`.
+    pub issuer: bool,
+}
+
+impl Left {
+    fn compile(configured: Option<&[AccessLog]>) -> Self {
+        let has = |what| configured.is_none_or(|list| list.contains(&what));
+        Self { code: has(AccessLog::Code), rule: has(AccessLog::Rule), issuer: has(AccessLog::Issuer) }
+    }
+}
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -78,9 +101,12 @@ pub struct Gate {
     rules: Vec<Rule>,
     policies: Policies,
     forward: Forward,
+    minting: Option<Minting>,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
+    /// What is left of an admitted request for access logs.
+    left: Left,
     warnings: Vec<ConfigError>,
 }
 
@@ -134,17 +160,22 @@ impl Gate {
         let roles: Vec<_> = extras.iter().map(|extra| extra.roles.clone()).collect();
         let policies = Policies::compile(&config.policies, names, &roles, &mut errors);
         let forward = Forward::compile(&config.forward, names, &mut errors);
+        let minting = config.forward.token.as_ref().and_then(|token| {
+            minting::check_issuers(token, config, &mut errors);
+            Minting::compile(token, config, names, environment, &mut errors)
+        });
         compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         let mut kept = vec![Vec::new(); credentials.len()];
-        for (credential, path) in forward.claims().chain(policies.claims()).filter_map(ClaimRef::kept) {
+        let named = || forward.claims().chain(policies.claims()).chain(minting.iter().flat_map(Minting::claims));
+        for (credential, path) in named().filter_map(ClaimRef::kept) {
             if let Some(paths) = kept.get_mut(credential).filter(|paths| !paths.contains(path)) {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, forward.claims().chain(policies.claims()), &policies);
+        let asked = facts::asked_of_tokens(&trust, named(), minting.as_ref().map_or(&[], Minting::known), &policies);
         let mut gate = Self {
             trust,
             limits,
@@ -158,9 +189,11 @@ impl Gate {
             rules,
             policies,
             forward,
+            minting,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),
+            left: Left::compile(config.access_log.as_deref()),
             warnings: Vec::new(),
         };
         gate.warnings = lint::warnings(config, &gate);
@@ -216,6 +249,12 @@ impl Gate {
 
     fn names_of(&self) -> Names<'_> {
         Names { trust: &self.trust, credentials: &self.credentials }
+    }
+
+    /// What an admitted request leaves for access logs.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        self.left
     }
 
     /// Whether cookies of ours are in use, which services must neither see nor set (threat 85).

@@ -97,7 +97,8 @@ impl Shown {
     }
 }
 
-fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
+/// Puts a value at a path, inside objects that are made for it.
+pub(super) fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
         claims.insert(first.clone(), value.clone());

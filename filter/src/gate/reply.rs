@@ -72,6 +72,8 @@ refusals! {
     token_missing: "token_missing", 401, "A token is needed";
     /// Two tokens of one issuer speak of different subjects.
     token_ambiguous: "token_ambiguous", 401, "Two tokens speak of different subjects";
+    /// A client certificate is needed, and there is none, or another one.
+    client_certificate_required: "client_certificate_required", 403, "A client certificate is needed";
     /// No rule matches.
     no_rule: "no_rule", 403, "No rule admits this request";
     /// The policies deny, or do not allow.

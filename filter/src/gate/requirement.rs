@@ -2,6 +2,7 @@
 
 use carded_verifier::{IssuerIndex, Ordered};
 
+use super::certificate::{Certificate, Wanted};
 use super::config::{ConfigError, Field, Requirement as Configured};
 use super::facts::{Facts, Names};
 
@@ -17,6 +18,8 @@ pub(super) enum Requirement {
     Token(IssuerIndex),
     /// A token of any of these, in order: where many are named, a member is found without looking at each.
     Tokens(Vec<IssuerIndex>),
+    /// One of these client certificates.
+    Certificate(Wanted),
     /// A credential by its place in the configuration.
     Credential(usize),
     Any(Vec<Requirement>),
@@ -67,6 +70,9 @@ impl Requirement {
                     None
                 }
             },
+            Configured::ClientCertificate(configured) => {
+                Wanted::compile(configured, &field.key("client_certificate"), errors).map(Self::Certificate)
+            }
             Configured::Credential(name) => {
                 let index = names.credentials.iter().position(|credential| credential.name == *name);
                 if index.is_none() {
@@ -99,6 +105,7 @@ impl Requirement {
             Self::Tokens(issuers) => {
                 facts.all().any(|verified| issuers.binary_search(&verified.issuer_index()).is_ok())
             }
+            Self::Certificate(wanted) => facts.certificate().is_some_and(|certificate| wanted.admits(certificate)),
             Self::Credential(credential) => facts.proof(*credential).is_some(),
             Self::Any(members) => members.iter().any(|member| member.is_met(facts)),
             Self::All(members) => members.iter().all(|member| member.is_met(facts)),
@@ -116,15 +123,24 @@ impl Requirement {
     /// Whether a credential is named: this one, or any.
     pub(super) fn names_credential(&self, which: Option<usize>) -> bool {
         match self {
-            Self::Token(_) | Self::Tokens(_) => false,
+            Self::Token(_) | Self::Tokens(_) | Self::Certificate(_) => false,
             Self::Credential(credential) => which.is_none_or(|which| which == *credential),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_credential(which)),
         }
     }
 
+    /// Whether a client certificate is named: one that admits this, or any.
+    pub(super) fn names_certificate(&self, which: Option<&Certificate>) -> bool {
+        match self {
+            Self::Token(_) | Self::Tokens(_) | Self::Credential(_) => false,
+            Self::Certificate(wanted) => which.is_none_or(|which| wanted.admits(which)),
+            Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_certificate(which)),
+        }
+    }
+
     fn collect(&self, found: &mut Vec<IssuerIndex>) {
         match self {
-            Self::Credential(_) => {}
+            Self::Credential(_) | Self::Certificate(_) => {}
             Self::Token(issuer) => found.push(*issuer),
             Self::Tokens(issuers) => found.extend(issuers),
             Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.collect(found)),
@@ -153,6 +169,7 @@ impl Requirement {
                     names.credentials.get(*index).map_or("of no name", |credential| credential.name.as_str())
                 )
             }
+            Self::Certificate(_) => "a client certificate of those that are admitted here".to_owned(),
             Self::Any(members) => list(members, " or "),
             Self::All(members) => list(members, " and "),
         }

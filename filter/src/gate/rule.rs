@@ -21,6 +21,8 @@ pub(super) struct Rule {
     pub(super) places: Vec<Place>,
     /// Whether credentials count here.
     pub(super) reads_credentials: bool,
+    /// Whether client certificates count here.
+    pub(super) reads_certificate: bool,
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
     pub(super) authorize: bool,
@@ -117,6 +119,10 @@ impl Rule {
             reads_credentials: match &asks {
                 Asks::Nothing => false,
                 Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+            },
+            reads_certificate: match &asks {
+                Asks::Nothing => false,
+                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_certificate(None),
             },
             otherwise: configured.otherwise,
             asks,
@@ -250,7 +256,7 @@ fn is_preflight(subject: &Subject<'_>) -> bool {
 /// A header that is there more than once equals nothing: services could take either copy.
 fn header_matches(name: &str, test: &HeaderMatch, request: &Request) -> bool {
     match (test, request.single(name)) {
-        (HeaderMatch::Present(expected), value) => *expected == !matches!(value, Ok(None)),
+        (HeaderMatch::Present(expected), value) => *expected != matches!(value, Ok(None)),
         (HeaderMatch::Equals(expected), Ok(Some(value))) => value == expected.as_bytes(),
         (HeaderMatch::Prefix(expected), Ok(Some(value))) => value.starts_with(expected.as_bytes()),
         (_, Ok(None) | Err(Repeated)) => false,

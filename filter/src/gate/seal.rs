@@ -192,8 +192,18 @@ pub(super) fn is_in_time(issued: Timestamp, now: Timestamp, longest: Duration) -
     issued <= now.saturating_add(Duration::from_secs(60)) && issued.saturating_add(longest) > now
 }
 
-/// A key from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.
+/// A key from its environment variable: at least 32 bytes in base64.
 fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly1305, String> {
+    let secret = read_secret(name, environment)?;
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(None, &secret)
+        .expand(b"carded sealed 1", &mut key)
+        .map_err(|_| format!("{name} cannot be used"))?;
+    Ok(XChaCha20Poly1305::new(&key.into()))
+}
+
+/// A secret from its environment variable: at least 32 bytes in base64, of either alphabet, padded or not.
+pub(super) fn read_secret(name: &str, environment: Environment<'_>) -> Result<Vec<u8>, String> {
     const LENIENT: GeneralPurposeConfig = PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = environment(name).ok_or_else(|| {
         format!("the environment variable {name} is not there: name it in vm_config.environment_variables.host_env_keys and set it for the proxy")
@@ -210,11 +220,12 @@ fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly130
             secret.len()
         ));
     }
-    let mut key = [0; 32];
-    Hkdf::<Sha256>::new(None, &secret)
-        .expand(b"carded sealed 1", &mut key)
-        .map_err(|_| format!("{name} cannot be used"))?;
-    Ok(XChaCha20Poly1305::new(&key.into()))
+    Ok(secret)
+}
+
+/// HMAC-SHA-256 (RFC 2104), which is what the first step of HKDF is (RFC 5869 §2.2).
+pub(super) fn hmac(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    Hkdf::<Sha256>::extract(Some(secret), message).0.into()
 }
 
 /// Random bytes as text.

@@ -12,6 +12,7 @@ use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::Serialize;
 
+use super::cache::Key;
 use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
@@ -54,7 +55,7 @@ pub(super) struct Token {
 /// What a request brings that was shown before.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
-    opened: Option<Rc<Opened>>,
+    pub(super) opened: Option<Rc<Opened>>,
     /// Which of what was opened holds now, one bit for each.
     pub(super) holds: u32,
     /// Whether it came by the session's cookie, which a browser sends unasked.
@@ -75,12 +76,19 @@ pub(super) struct Opened {
     ends: Timestamp,
     /// For a token: the thumbprint of the holder's key.
     thumbprint: String,
+    /// Under which it is remembered.
+    key: Option<Key>,
 }
 
 impl Opened {
     /// When it is worth nothing any more.
     pub(super) fn ends(&self) -> Timestamp {
         self.ends
+    }
+
+    /// Under which it is remembered.
+    pub(super) fn key(&self) -> Option<Key> {
+        self.key
     }
 
     /// About how many bytes of memory it takes.
@@ -207,7 +215,7 @@ impl Gate {
         let is_token = purpose == Purpose::Token;
         let longest = if is_token { sessions.token_lifetime } else { sessions.lifetime };
         let key = verdicts.key_of_sealed(is_token, origin, sealed);
-        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key)) {
+        if let Some(opened) = key.and_then(|key| verdicts.sealed(&key, is_token, origin, sealed)) {
             return is_in_time(opened.issued, now, longest).then_some(opened);
         }
         let binding = Binding { purpose, origin, to: b"" };
@@ -220,11 +228,22 @@ impl Gate {
         };
         let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
         let ends = Timestamp::from_unix(content.ends);
-        let opened = Rc::new(Opened { shown, issued, ends, thumbprint: content.thumbprint });
+        let opened = Rc::new(Opened { shown, issued, ends, thumbprint: content.thumbprint, key });
         if let Some(key) = key {
             verdicts.put_sealed(key, &opened, now);
         }
         Some(opened)
+    }
+
+    /// When what was brought ends by its age; never where nothing was.
+    pub(super) fn brought_ends(&self, brought: &Brought) -> Timestamp {
+        match (&brought.opened, &self.sessions) {
+            (Some(opened), Some(sessions)) => {
+                let longest = if brought.by_token { sessions.token_lifetime } else { sessions.lifetime };
+                opened.issued.saturating_add(longest).min(opened.ends)
+            }
+            _ => Timestamp::from_unix(i64::MAX),
+        }
     }
 
     /// A proof of a credential and way that are there.

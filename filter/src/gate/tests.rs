@@ -4,6 +4,7 @@
 mod configuration;
 mod decisions;
 mod lending;
+mod minting;
 mod presenting;
 mod programs;
 mod remembered;
@@ -94,6 +95,8 @@ struct Asked<'a> {
     budget: Budget,
     /// How many signatures the last decision checked.
     verified: u32,
+    /// What the proxy knows of the connection.
+    connection: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl<'a> Asked<'a> {
@@ -105,6 +108,7 @@ impl<'a> Asked<'a> {
             once: InMemory::default(),
             budget: Budget::default(),
             verified: 0,
+            connection: Vec::new(),
         }
     }
 
@@ -112,12 +116,15 @@ impl<'a> Asked<'a> {
         let pseudo = [(":method", method), (":path", path), (":authority", "api.example.com"), (":scheme", "https")];
         let pairs = pseudo.iter().chain(headers).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let request = Request::from_pairs(pairs);
-        let mut random = |_: &mut [u8]| false;
+        let mut random = secret;
         let mut around = Around {
             verdicts: &mut self.verdicts,
             once: &mut self.once,
             budget: &mut self.budget,
             random: &mut random,
+            connection: &mut |name| {
+                self.connection.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+            },
             now: Timestamp::from_unix(now),
         };
         let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);
@@ -126,7 +133,7 @@ impl<'a> Asked<'a> {
         match decision.step {
             Step::Forward(changes) => Became::Forwarded {
                 set: changes.set.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-                removed: changes.remove.iter().map(|name| text(name)).collect(),
+                removed: changes.removed().map(text).collect(),
             },
             Step::Reply(reply) => Became::Refused(reply.status, reply.code),
             Step::Need(fetch) => Became::Needs(fetch.url().to_string()),

@@ -1,10 +1,7 @@
 //! Evidence that was verified before: the signature of one token is checked once while nothing that it rests on changes,
 //! and what a session holds is opened once.
 //!
-//! Found by SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012) over the kind of evidence, what it is bound to and
-//! all of it, keyed with a secret that the VM draws when it starts (threat 27): a pseudo-random function, of whose
-//! outputs nobody outside sees one, so that nobody can make two pieces of evidence meet. In Wasm it takes 0.7 µs for 700
-//! bytes where BLAKE3 takes 2.5 and SHA-256 6.5; SipHash-1-3 would save another 0.15 and leave no margin.
+//! Found by a key that a client cannot foresee (`key.rs`, threat 27).
 //!
 //! What refused evidence is not remembered. What depends on the time is compared on every hit, and a hit neither parses
 //! nor copies anything. Which issuers a place admits is asked on every hit, too.
@@ -12,10 +9,10 @@
 use std::rc::Rc;
 
 use carded_verifier::{Basis, Condensed, Documents, Timestamp, Trust};
-use siphasher::sip128::{Hasher128, SipHasher24};
-use std::hash::Hasher as _;
 
 use super::cache::{Cache, Key};
+use super::key::{Keys, Kind};
+use super::minting::Minted;
 use super::place::Place;
 use super::seal::{LONGEST, Random};
 use super::session::Opened;
@@ -34,8 +31,7 @@ pub struct Verdicts {
 
 #[derive(Debug)]
 struct Kept {
-    /// With the secret in it.
-    hasher: SipHasher24,
+    keys: Keys,
     cache: Cache<Remembered>,
 }
 
@@ -43,65 +39,74 @@ struct Kept {
 enum Remembered {
     Token(Rc<Condensed>, Basis),
     Sealed(Rc<Opened>),
-}
-
-/// What evidence is of, as the first byte of what is hashed.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Token = 1,
-    Session = 2,
-    ProgramsToken = 3,
+    Minted(Rc<Minted>),
 }
 
 impl Verdicts {
     /// Remembers at most so many verdicts, in memory to match. Nothing is remembered where there is no `random` secret.
     #[must_use]
     pub fn new(capacity: usize, random: Random<'_>) -> Self {
-        let mut secret = [0; 16];
-        let kept = (capacity > 0 && random(&mut secret)).then(|| Kept {
-            hasher: SipHasher24::new_with_key(&secret),
-            cache: Cache::new(capacity, capacity.saturating_mul(BYTES_EACH).max(LEAST_BYTES)),
-        });
-        Self { kept }
+        let keys = if capacity > 0 { Keys::new(random) } else { None };
+        let cache = || Cache::new(capacity, capacity.saturating_mul(BYTES_EACH).max(LEAST_BYTES));
+        Self { kept: keys.map(|keys| Kept { keys, cache: cache() }) }
     }
 
     /// The key of a token.
     pub(super) fn key_of_token(&self, token: &[u8]) -> Option<Key> {
-        self.key(Kind::Token, b"", token)
+        self.kept.as_ref().map(|kept| kept.keys.key(Kind::Token, b"", token))
     }
 
     /// The key of a session, or of a token for programs, at one of our origins.
     pub(super) fn key_of_sealed(&self, is_token: bool, origin: &str, sealed: &[u8]) -> Option<Key> {
-        let kind = if is_token { Kind::ProgramsToken } else { Kind::Session };
-        if sealed.len() <= LONGEST { self.key(kind, origin.as_bytes(), sealed) } else { None }
+        let kept = self.kept.as_ref().filter(|_| sealed.len() <= LONGEST)?;
+        Some(kept.keys.key(kind_of_sealed(is_token), origin.as_bytes(), sealed))
     }
 
-    fn key(&self, kind: Kind, bound: &[u8], evidence: &[u8]) -> Option<Key> {
-        let mut hasher = self.kept.as_ref()?.hasher;
-        // the length of what is of any length, but for the last: no two inputs read the same
-        let length = u64::try_from(bound.len()).unwrap_or(u64::MAX);
-        hasher.write_u64(length << 8 | kind as u64);
-        hasher.write(bound);
-        hasher.write(evidence);
-        let hash = hasher.finish128();
-        Some(Key(hash.h1, hash.h2))
+    /// The key of what was minted for a caller: for all the evidence that was brought, which of it holds, and whom the token
+    /// is for. Keys have one length, so that no two lists of them read the same.
+    pub(super) fn key_of_minted(&self, evidence: &[Key], holds: u32, other: &[u8]) -> Option<Key> {
+        let mut bytes = Vec::with_capacity(evidence.len().saturating_mul(16).saturating_add(other.len()));
+        for key in evidence {
+            bytes.extend(key.0.to_le_bytes());
+            bytes.extend(key.1.to_le_bytes());
+        }
+        bytes.extend(holds.to_le_bytes());
+        self.kept.as_ref().map(|kept| kept.keys.key(Kind::Minted, other, &bytes))
+    }
+
+    /// What was minted under this key.
+    pub(super) fn minted(&mut self, key: &Key) -> Option<Rc<Minted>> {
+        match self.kept.as_mut()?.cache.get(key)? {
+            Remembered::Minted(minted) => Some(Rc::clone(minted)),
+            Remembered::Token(..) | Remembered::Sealed(_) => None,
+        }
+    }
+
+    /// Remembers what was minted.
+    pub(super) fn put_minted(&mut self, key: Key, minted: &Rc<Minted>, now: Timestamp) {
+        if let Some(kept) = &mut self.kept {
+            let bytes = minted.memory().saturating_add(COUNTS);
+            kept.cache.put(key, Remembered::Minted(Rc::clone(minted)), bytes, minted.renew, now);
+        }
     }
 
     /// The verdict on a token, where it still holds and the place admits its issuer.
     pub(super) fn token(
         &mut self,
         key: &Key,
+        token: &[u8],
         place: &Place,
         trust: &Trust,
         known: &Documents,
         now: Timestamp,
     ) -> Option<Rc<Condensed>> {
-        let cache = &mut self.kept.as_mut()?.cache;
+        let Kept { keys, cache } = self.kept.as_mut()?;
         let Remembered::Token(condensed, basis) = cache.get(key)? else { return None };
         if !place.admits(condensed.issuer_index()) {
             return None;
         }
         if condensed.still_holds(basis, trust, known, now) {
+            keys.found(*key, Kind::Token, b"", token);
             return Some(Rc::clone(condensed));
         }
         cache.remove(key);
@@ -117,11 +122,11 @@ impl Verdicts {
     }
 
     /// What was sealed under this key, open. Whether it holds now is for the caller to see.
-    pub(super) fn sealed(&mut self, key: &Key) -> Option<Rc<Opened>> {
-        match self.kept.as_mut()?.cache.get(key)? {
-            Remembered::Sealed(opened) => Some(Rc::clone(opened)),
-            Remembered::Token(..) => None,
-        }
+    pub(super) fn sealed(&mut self, key: &Key, is_token: bool, origin: &str, sealed: &[u8]) -> Option<Rc<Opened>> {
+        let Kept { keys, cache } = self.kept.as_mut()?;
+        let Remembered::Sealed(opened) = cache.get(key)? else { return None };
+        keys.found(*key, kind_of_sealed(is_token), origin.as_bytes(), sealed);
+        Some(Rc::clone(opened))
     }
 
     /// Remembers what was sealed.
@@ -149,6 +154,10 @@ impl Verdicts {
     pub fn bytes(&self) -> usize {
         self.kept.as_ref().map_or(0, |kept| kept.cache.bytes())
     }
+}
+
+fn kind_of_sealed(is_token: bool) -> Kind {
+    if is_token { Kind::ProgramsToken } else { Kind::Session }
 }
 
 /// What an `Rc` takes beside its content, with what the allocator takes.

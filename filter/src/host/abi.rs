@@ -69,6 +69,7 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
 }
 
@@ -290,6 +291,16 @@ pub(super) fn record_metric(metric: u32, value: u64) {
 pub(super) fn set_property(name: &str, value: &[u8]) {
     // SAFETY: the host reads both before it returns.
     unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// A property of the connection of the effective context's stream (Envoy's attributes `connection.*`). The parts of its
+/// path are parted by a zero byte.
+pub(super) fn connection_property(name: &str) -> Option<Vec<u8>> {
+    let path = [b"connection\0", name.as_bytes()].concat();
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads the path before it returns, and writes a pointer as in `buffer`.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };
+    (status == OK).then(|| take(data, size))
 }
 
 /// Calls a function that the host lends by name. Nothing where it has none of that name, or the call fails.

@@ -203,11 +203,13 @@ impl Worker {
     /// Asks the gate, and carries its step out in the effective context.
     fn settle(&mut self, context: u32, mut waiter: Waiter, now: Nanos, paused: bool) {
         let mut random = abi::random;
+        let mut connection = abi::connection_property;
         let mut around = Around {
             verdicts: &mut self.verdicts,
             once: &mut self.once,
             budget: &mut self.budget,
             random: &mut random,
+            connection: &mut connection,
             now: now.timestamp(),
         };
         let decision = self.gate.decide(&waiter.request, &self.known, &mut around, &mut Silent);
@@ -224,8 +226,9 @@ impl Worker {
                 }
                 waiter.phase.set(Phase::Admitted);
                 self.metrics.allowed(decision.rule);
-                self.mark(decision.rule, None);
-                if let Some(issuer) = decision.issuer {
+                let left = self.gate.left();
+                self.mark(decision.rule.filter(|_| left.rule), left.code.then_some("ok"));
+                if let Some(issuer) = decision.issuer.filter(|_| left.issuer) {
                     abi::set_property("carded.issuer", self.gate.issuer_name(issuer).as_bytes());
                 }
                 if paused && !abi::continue_request() {
@@ -283,7 +286,9 @@ impl Worker {
         if let Some(name) = rule.and_then(|rule| self.gate.rule_name(rule)) {
             abi::set_property("carded.rule", name.as_bytes());
         }
-        abi::set_property("carded.code", code.unwrap_or("ok").as_bytes());
+        if let Some(code) = code {
+            abi::set_property("carded.code", code.as_bytes());
+        }
     }
 
     /// Has the root context called soon; the tick stands in where there is no queue.
@@ -304,7 +309,7 @@ impl Worker {
 /// First remove, then set: what a client sent under our names is gone on every path.
 fn apply(changes: &Changes) -> bool {
     // A header that is not there counts as removed; hosts differ in what they answer then.
-    for name in &changes.remove {
+    for name in changes.removed() {
         abi::remove_request_header(name);
     }
     changes.set.iter().all(|(name, value)| abi::set_request_header(name.as_bytes(), value))

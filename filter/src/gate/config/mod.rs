@@ -9,6 +9,7 @@ mod evidence;
 mod name;
 mod named;
 mod protobuf;
+mod token;
 pub(super) mod tree;
 mod units;
 mod wire;
@@ -23,6 +24,7 @@ pub use evidence::{
 };
 pub use name::Name;
 pub use named::Named;
+pub use token::{CertificateConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -63,6 +65,9 @@ pub struct Config {
     /// Bounds on what one request, one document and all of them together may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What an admitted request leaves for access logs, as `%FILTER_STATE(wasm.carded.NAME:PLAIN)%`; by default all of it. A refused
+    /// one always leaves its code and rule. What no access log prints is better not left: it costs host calls on each request.
+    pub access_log: Option<Vec<AccessLog>>,
     /// SHA-256 over what evidence means here. What is sealed under one meaning does not open under another.
     #[serde(skip)]
     pub meaning: [u8; 32],
@@ -99,6 +104,19 @@ pub fn schema() -> Value {
     let mut schema = schemars::schema_for!(Config);
     schema.insert("title".into(), "Carded filter configuration".into());
     schema.to_value()
+}
+
+/// What a request leaves for access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// `ok`, or why it was refused.
+    Code,
+    /// The name of the rule that matched.
+    Rule,
+    /// The name of the issuer of its token.
+    Issuer,
 }
 
 /// One issuer of JWTs. The words are those of Envoy's `jwt_authn` where it has them.
@@ -288,6 +306,8 @@ pub enum Allow {
 pub enum Requirement {
     /// A JWT of the named issuer.
     Token(String),
+    /// A client certificate that the proxy's listener verified.
+    ClientCertificate(CertificateConfig),
     /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.
     Credential(String),
     /// At least one of these.
@@ -332,6 +352,8 @@ pub struct ForwardConfig {
     /// Claims by the name of the header that carries them. The client's own copies are removed on every path.
     #[serde(default)]
     pub headers: Named<Name>,
+    /// A token of our own for the services, minted for each caller.
+    pub token: Option<TokenConfig>,
 }
 
 /// Where documents are fetched from, and how long they serve.
@@ -399,7 +421,7 @@ fn default_roles() -> Name {
 
 impl FromNode for OneOrMany {
     fn from_node(node: &tree::Node<'_>) -> Self {
-        Self(name::one_or_many(node, "a path pattern or a list of them"))
+        Self(name::one_or_many(node, "a text or a list of texts"))
     }
 }
 

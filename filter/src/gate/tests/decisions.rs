@@ -217,6 +217,7 @@ fn threat_75_odd_requests_are_refused_not_passed() {
             once: &mut InMemory::default(),
             budget: &mut Budget::default(),
             random: &mut |_| false,
+            connection: &mut |_| None,
             now: Timestamp::from_unix(NOW),
         };
         let decision = gate.decide(&request, &known, &mut around, &mut Silent);
@@ -328,6 +329,7 @@ fn a_refusal_names_no_more_issuers_than_a_person_reads() {
         once: &mut asked.once,
         budget: &mut asked.budget,
         random: &mut random,
+        connection: &mut |_| None,
         now: Timestamp::from_unix(NOW),
     };
     let Step::Reply(reply) = gate.decide(&request, &asked.known, &mut around, &mut Silent).step else { panic!() };

@@ -149,6 +149,7 @@ fn a_request_that_is_for_none_of_our_origins_is_misdirected() {
             once: &mut shop.once,
             budget: &mut shop.budget,
             random: &mut random,
+            connection: &mut |_| None,
             now: Timestamp::from_unix(NOW),
         };
         let decision = shop.gate.decide(&request("evil.example", path), &shop.known, &mut around, &mut Silent);

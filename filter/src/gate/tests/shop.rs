@@ -45,6 +45,13 @@ pub(super) fn config() -> Value {
     })
 }
 
+pub(super) fn environment_of_shop(name: &str) -> Option<String> {
+    match name {
+        "KEY_session" => Some(base64url::encode([5; 32])),
+        name => super::environment(name),
+    }
+}
+
 /// A shop, its browser's cookies, and what the network would answer.
 pub(super) struct Shop {
     pub(super) gate: Gate,
@@ -82,12 +89,11 @@ impl Answered {
 
 impl Shop {
     pub(super) fn new(config: Value) -> Self {
-        let environment = |name: &str| match name {
-            "KEY_session" => Some(base64url::encode([5; 32])),
-            name => environment(name),
-        };
-        let gate = Gate::new(&Config::from_value(config).unwrap(), &environment, Arc::new(RustCrypto));
-        let gate = gate.unwrap_or_else(|errors| panic!("{errors:?}"));
+        let gate = Gate::new(&Config::from_value(config).unwrap(), &environment_of_shop, Arc::new(RustCrypto));
+        Self::of(gate.unwrap_or_else(|errors| panic!("{errors:?}")))
+    }
+
+    pub(super) fn of(gate: Gate) -> Self {
         Self {
             known: Documents::new(gate.limits()),
             verdicts: Verdicts::new(10, &mut secret),
@@ -132,6 +138,7 @@ impl Shop {
                 once: &mut self.once,
                 budget: &mut self.budget,
                 random: &mut random,
+                connection: &mut |_| None,
                 now,
             };
             let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);
@@ -140,7 +147,7 @@ impl Shop {
                 Step::Forward(changes) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut headers: Vec<_> = changes.set.iter().map(|(n, v)| (n.to_string(), text(v))).collect();
-                    headers.extend(changes.remove.iter().map(|name| (format!("-{}", text(name)), String::new())));
+                    headers.extend(changes.removed().map(|name| (format!("-{}", text(name)), String::new())));
                     return Answered { status: 200, code: "forwarded", headers, body: String::new() };
                 }
                 Step::Reply(reply) => {

@@ -1,0 +1,54 @@
+//! The configuration of the gateway's own token: what the services behind get instead of the caller's.
+
+use super::OneOrMany;
+use super::evidence::KeyReference;
+use super::name::Name;
+use super::tree::FromNode;
+use super::units::Span;
+
+/// A short-lived JWT for the services behind (in the form of RFC 9068), which says who calls and who vouched.
+#[derive(Debug, Clone, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The header that carries it (`x-carded-token`); with `authorization`, after `Bearer `.
+    pub header: Option<String>,
+    /// Its `iss`: one of `origins`, by default the first.
+    pub issuer: Option<String>,
+    /// Its `aud`: the services that it is for.
+    pub audiences: Vec<String>,
+    /// How long it lasts at most (5m; between 60s and 1h). It never outlives the evidence it is minted for.
+    pub lifetime: Option<Span>,
+    /// The keys: the first signs, all are published at `/.carded/jwks.json`.
+    pub keys: Vec<SigningKeyConfig>,
+    /// Claims to put into it, under the evidence that they come from.
+    #[serde(default)]
+    pub claims: Vec<Name>,
+    /// The secret by which `sub` becomes a pseudonym for these audiences (OpenID Connect Core 1.0 §8.1): 32 random bytes or
+    /// more, in base64.
+    pub pairwise: Option<KeyReference>,
+}
+
+/// Which client certificates are meant: of each field that is given, one must fit.
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The first URI in its subjectAltName: exact, or with `*` for one whole segment of the path, or `/**` at the end.
+    pub uri_san: Option<OneOrMany>,
+    /// The first DNS name in its subjectAltName: exact, or with `*.` before it for one label.
+    pub dns_san: Option<OneOrMany>,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: Option<OneOrMany>,
+}
+
+/// A private key by the name of the environment variable that holds it.
+#[derive(Debug, Clone, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SigningKeyConfig {
+    /// The environment variable (`vm_config.environment_variables.host_env_keys`): 32 random bytes or more, in base64.
+    pub env: String,
+    /// `EdDSA` (Ed25519, the default) or `ES256`.
+    pub algorithm: Option<String>,
+}

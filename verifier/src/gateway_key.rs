@@ -1,0 +1,238 @@
+//! The key that a gateway signs its own tokens with (RFC 7515 section 5.1): Ed25519 (RFC 8037) or P-256 (RFC 7518 section
+//! 3.4), made of a secret. Both signatures are deterministic (RFC 8032, RFC 6979): nothing here draws randomness.
+//!
+//! `sign` signs with every algorithm, for tests and the wallet; the filter carries these two alone.
+use crate::algorithm::{Algorithm, KeyType};
+use crate::base64url;
+use crate::jwk::PublicKey;
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+use curve25519_dalek::scalar::{Scalar, clamp_integer};
+use hmac::{Hmac, KeyInit, Mac};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256, Sha512};
+use std::fmt;
+
+/// A private key for one algorithm, with the public JWK that checks its signatures.
+pub struct GatewayKey {
+    algorithm: Algorithm,
+    private: Private,
+    kid: String,
+    jwk: Map<String, Value>,
+    /// the header, encoded, with the dot behind it
+    header: String,
+}
+
+enum Private {
+    Ed25519(Box<Ed25519>),
+    P256(Box<p256::ecdsa::SigningKey>),
+}
+
+/// An Ed25519 key, expanded (RFC 8032 section 5.1.5).
+///
+/// `ed25519-dalek` signs with a table of multiples of the base point that makes the module 30 KB larger. A token is signed
+/// once for a caller and some minutes, so the point is multiplied without it here, in constant time all the same. The tests
+/// hold that both make the same signatures.
+struct Ed25519 {
+    scalar: Scalar,
+    prefix: [u8; 32],
+    public: [u8; 32],
+}
+
+impl Ed25519 {
+    fn new(secret: &[u8; 32]) -> Self {
+        let hash: [u8; 64] = Sha512::digest(secret).into();
+        let (mut low, mut prefix) = ([0; 32], [0; 32]);
+        low.copy_from_slice(hash.split_at(32).0);
+        prefix.copy_from_slice(hash.split_at(32).1);
+        let scalar = Scalar::from_bytes_mod_order(clamp_integer(low));
+        let public = (ED25519_BASEPOINT_POINT * scalar).compress().to_bytes();
+        Self { scalar, prefix, public }
+    }
+
+    /// Section 5.1.6.
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let hash = |parts: [&[u8]; 3]| {
+            let hash = parts.into_iter().fold(Sha512::new(), Digest::chain_update);
+            Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
+        };
+        let r = hash([&self.prefix, message, &[]]);
+        let point = (ED25519_BASEPOINT_POINT * r).compress().to_bytes();
+        let k = hash([&point, &self.public, message]);
+        let s = (k * self.scalar + r).to_bytes();
+        let mut signature = [0; 64];
+        let (first, second) = signature.split_at_mut(32);
+        first.copy_from_slice(&point);
+        second.copy_from_slice(&s);
+        signature
+    }
+}
+
+/// Why there is no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum GatewayKeyError {
+    /// The algorithm is neither EdDSA nor ES256.
+    Algorithm,
+    /// The secret has fewer than 32 bytes.
+    Length,
+    /// The secret makes no key, which is not to be expected.
+    Key,
+}
+
+impl fmt::Display for GatewayKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Algorithm => "EdDSA and ES256 are the algorithms that are signed with",
+            Self::Length => "32 bytes or more are needed",
+            Self::Key => "it makes no key: draw another",
+        })
+    }
+}
+
+impl std::error::Error for GatewayKeyError {}
+
+impl GatewayKey {
+    /// The key that a secret of 32 random bytes or more makes for an algorithm, always the same. What else is made of that
+    /// secret, for another algorithm or purpose, has nothing to do with it. Its `kid` is its thumbprint (RFC 7638).
+    ///
+    /// # Errors
+    /// [`GatewayKeyError`].
+    pub fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, GatewayKeyError> {
+        if secret.len() < 32 {
+            return Err(GatewayKeyError::Length);
+        }
+        let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| GatewayKeyError::Length)?;
+        let mac = mac.chain_update(b"carded signing 1 ").chain_update(algorithm.name());
+        Self::new(algorithm, &mac.finalize().into_bytes().into())
+    }
+
+    /// A key from the `d` of its private JWK.
+    fn new(algorithm: Algorithm, bytes: &[u8; 32]) -> Result<Self, GatewayKeyError> {
+        let (private, public) = match algorithm.key_type() {
+            KeyType::Ed25519 => {
+                let key = Ed25519::new(bytes);
+                let public = PublicKey::ed25519(&key.public);
+                (Private::Ed25519(Box::new(key)), public)
+            }
+            KeyType::P256 => {
+                let key = p256::ecdsa::SigningKey::from_slice(bytes).map_err(|_| GatewayKeyError::Key)?;
+                // uncompressed: 4, x, y (SEC 1 section 2.3.3)
+                let point = key.verifying_key().to_sec1_bytes();
+                let (x, y) = point.get(1..).and_then(|both| both.split_at_checked(32)).unwrap_or_default();
+                (Private::P256(Box::new(key)), PublicKey::ec(KeyType::P256, x, y))
+            }
+            _ => return Err(GatewayKeyError::Algorithm),
+        };
+        let public = public.map_err(|_| GatewayKeyError::Key)?;
+        let (Some(kid), Some(mut jwk)) = (public.thumbprint(), public.to_jwk()) else {
+            return Err(GatewayKeyError::Key);
+        };
+        for (name, value) in [("kid", kid.as_str()), ("alg", algorithm.name()), ("use", "sig")] {
+            jwk.insert(name.to_owned(), value.into());
+        }
+        let header = format!(r#"{{"alg":"{}","kid":"{kid}","typ":"at+jwt"}}"#, algorithm.name());
+        let header = format!("{}.", base64url::encode(header));
+        Ok(Self { algorithm, private, kid, jwk, header })
+    }
+
+    /// Its one algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// What names it: the thumbprint of its public key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public JWK, with `kid`, `alg` and `use`, to publish.
+    pub fn jwk(&self) -> &Map<String, Value> {
+        &self.jwk
+    }
+
+    /// A JWT with these claims and `typ: at+jwt` (RFC 9068 section 2.1). Nothing where the crypto refuses, which is not to
+    /// be expected.
+    pub fn sign(&self, claims: &Map<String, Value>) -> Option<String> {
+        let mut token = self.header.clone();
+        token.push_str(&base64url::encode(serde_json::to_vec(claims).ok()?));
+        let signature = match &self.private {
+            Private::Ed25519(key) => key.sign(token.as_bytes()),
+            Private::P256(key) => {
+                let digest = Sha256::digest(token.as_bytes());
+                let signature: p256::ecdsa::Signature = key.sign_prehash(&digest).ok()?;
+                signature.to_bytes().into()
+            }
+        };
+        token.push('.');
+        token.push_str(&base64url::encode(signature));
+        Some(token)
+    }
+}
+
+impl fmt::Debug for GatewayKey {
+    /// Algorithm and `kid`; never the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayKey").field("algorithm", &self.algorithm).field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{RustCrypto, SignatureProvider};
+
+    fn algorithm(name: &str) -> Algorithm {
+        Algorithm::parse(name).unwrap()
+    }
+
+    #[test]
+    fn what_it_signs_its_published_key_checks() {
+        for name in ["EdDSA", "ES256"] {
+            let key = GatewayKey::from_secret(algorithm(name), &[7; 32]).unwrap();
+            let claims = serde_json::json!({ "sub": "alice" });
+            let token = key.sign(claims.as_object().unwrap()).unwrap();
+            let (message, signature) = token.rsplit_once('.').unwrap();
+            let (public, named) = PublicKey::from_jwk(key.jwk()).unwrap();
+            assert_eq!((named, public.thumbprint().as_deref()), (Some(algorithm(name)), Some(key.kid())));
+            let signature = base64url::decode(signature).unwrap();
+            let check = |message: &str| RustCrypto.verify(algorithm(name), &public, message.as_bytes(), &signature);
+            assert!(check(message).is_ok());
+            assert!(check(&message.replace('e', "f")).is_err());
+            assert!(!crate::jwk::has_private_part(key.jwk()), "the published JWK has no private part");
+        }
+    }
+
+    #[test]
+    fn an_ed25519_key_is_that_of_rfc_8037() {
+        // appendix A.1 to A.3
+        let secret = base64url::decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let key = GatewayKey::new(algorithm("EdDSA"), &secret.try_into().unwrap()).unwrap();
+        assert_eq!(key.jwk()["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn signatures_are_those_of_ed25519_dalek() {
+        use ed25519_dalek::Signer;
+        for byte in 0..16_u8 {
+            let (secret, message) = ([byte; 32], vec![byte; usize::from(byte) * 17]);
+            let theirs = ed25519_dalek::SigningKey::from_bytes(&secret);
+            let ours = Ed25519::new(&secret);
+            assert_eq!(ours.public, theirs.verifying_key().to_bytes());
+            assert_eq!(ours.sign(&message), theirs.sign(&message).to_bytes(), "{byte}");
+        }
+    }
+
+    #[test]
+    fn threat_99_what_makes_no_key_is_refused() {
+        let from = |name, secret: &[u8]| GatewayKey::from_secret(algorithm(name), secret).err();
+        assert_eq!(from("EdDSA", &[7; 31]), Some(GatewayKeyError::Length));
+        assert_eq!(from("RS256", &[7; 32]), Some(GatewayKeyError::Algorithm));
+        assert_eq!(from("HS256", &[7; 32]), Some(GatewayKeyError::Algorithm));
+        let new = |bytes: [u8; 32]| GatewayKey::new(algorithm("ES256"), &bytes).err();
+        assert_eq!((new([0; 32]), new([0xff; 32])), (Some(GatewayKeyError::Key), Some(GatewayKeyError::Key)));
+        let kid = |name| GatewayKey::from_secret(algorithm(name), &[7; 40]).unwrap().kid;
+        assert_ne!(kid("EdDSA"), kid("ES256"));
+    }
+}
