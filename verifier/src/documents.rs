@@ -6,7 +6,7 @@
 //! long as refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
 use crate::credential_issuer::{self, IssuerKeys};
 use crate::did::{Did, DidDocument};
-use crate::discovery;
+use crate::discovery::{self, ProviderMetadata};
 use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::jwks::KeySet;
 use crate::limits::Limits;
@@ -119,8 +119,8 @@ pub(crate) struct Stored {
 
 #[derive(Debug)]
 enum Content {
-    /// the fetch of the key set that it names
-    Discovery(Fetch),
+    /// the fetch of the key set that it names, and what logins need of it
+    Discovery(Fetch, Option<Box<ProviderMetadata>>),
     Keys(KeySet),
     Did(Box<DidDocument>),
     StatusList(Box<StatusListToken>),
@@ -150,7 +150,11 @@ impl Stored {
     }
 
     pub(crate) fn jwks_fetch(&self) -> Option<&Fetch> {
-        if let Content::Discovery(fetch) = &self.content { Some(fetch) } else { None }
+        if let Content::Discovery(fetch, _) = &self.content { Some(fetch) } else { None }
+    }
+
+    pub(crate) fn provider(&self) -> Option<&ProviderMetadata> {
+        if let Content::Discovery(_, provider) = &self.content { provider.as_deref() } else { None }
     }
 
     pub(crate) fn did(&self) -> Option<&DidDocument> {
@@ -249,13 +253,13 @@ impl Documents {
         match fetch.kind() {
             DocumentKind::Discovery => {
                 let (depth, policy) = (self.limits.json_depth, self.limits.url_policy);
-                discovery::jwks_uri(&reply.body, fetch.iss(), depth, policy)
-                    .map(|url| Content::Discovery(fetch.jwks_of(url)))
+                discovery::parse(&reply.body, fetch.iss(), depth, policy)
+                    .map(|found| Content::Discovery(fetch.jwks_of(found.jwks_uri), found.provider.map(Box::new)))
                     .map_err(malformed)
             }
             DocumentKind::CredentialIssuer => {
                 match credential_issuer::parse(&reply.body, fetch.iss(), &self.limits).map_err(malformed)? {
-                    IssuerKeys::At(url) => Ok(Content::Discovery(fetch.jwks_of(url))),
+                    IssuerKeys::At(url) => Ok(Content::Discovery(fetch.jwks_of(url), None)),
                     IssuerKeys::Here(keys) => Ok(Content::Keys(keys)),
                 }
             }

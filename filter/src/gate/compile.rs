@@ -9,8 +9,8 @@ use carded_verifier::{
 };
 
 use super::config::{
-    Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, RequiredClaimConfig, SecretConfig,
-    SecretEncoding,
+    Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, Otherwise, RequiredClaimConfig,
+    SecretConfig, SecretEncoding,
 };
 use super::place::PlaceKind;
 use super::rule::{Rule, is_token};
@@ -175,13 +175,15 @@ pub(super) fn presentable(config: &Config, rules: &[Rule], errors: &mut Vec<Conf
         }
         if config.sessions.is_none() {
             errors.push(
-                field.error("it asks for a credential, and `sessions`, which remember that it was shown, is not there"),
+                field.error("it asks for a credential or a login, and `sessions`, which remember it, is not there"),
             );
         }
         if config.origins.is_empty() {
-            errors.push(field.error("it asks for a credential, and `origins`, to which wallets answer, is empty"));
+            errors.push(
+                field.error("it asks for a credential or a login, and `origins`, to which answers come, is empty"),
+            );
         }
-        if rule.otherwise.is_some() && config.presentation.is_none() {
+        if rule.otherwise == Some(Otherwise::Present) && config.presentation.is_none() {
             errors.push(field.key("otherwise").error("name the wallets under `presentation`"));
         }
     }
@@ -249,7 +251,7 @@ pub(super) fn issuer(
         clock_skew: configured.clock_skew.duration(),
         require_exp: configured.require_exp,
         typ: configured.typ.clone(),
-        login_client_ids: Vec::new(),
+        login_client_ids: config.login.get(name).iter().map(|login| login.client_id.clone()).collect(),
     };
     Some((issuer, IssuerExtra { places, forward: configured.forward, roles: roles? }))
 }
@@ -307,23 +309,32 @@ fn keys(
     result.map_err(|error| errors.push(error)).ok()
 }
 
-fn secret_keys(
+/// The bytes of a secret (threat 99).
+pub(super) fn read_secret(
     secret: &SecretConfig,
-    algorithms: &[Algorithm],
     field: &Field,
     environment: Environment<'_>,
-) -> Result<KeySource, ConfigError> {
+) -> Result<Vec<u8>, ConfigError> {
     let text = environment(&secret.env).ok_or_else(|| {
         field.error(format!(
             "the environment variable {} is not there: name it in vm_config.environment_variables.host_env_keys and set it for the proxy",
             secret.env
         ))
     })?;
-    let bytes = match secret.encoding {
-        SecretEncoding::Text => text.into_bytes(),
+    match secret.encoding {
+        SecretEncoding::Text => Ok(text.into_bytes()),
         SecretEncoding::Base64url => carded_verifier::base64url::decode(text.as_bytes())
-            .map_err(|_| field.error(format!("{} is no base64url without padding", secret.env)))?,
-    };
+            .map_err(|_| field.error(format!("{} is no base64url without padding", secret.env))),
+    }
+}
+
+fn secret_keys(
+    secret: &SecretConfig,
+    algorithms: &[Algorithm],
+    field: &Field,
+    environment: Environment<'_>,
+) -> Result<KeySource, ConfigError> {
+    let bytes = read_secret(secret, field, environment)?;
     let [algorithm] = algorithms else {
         return Err(field.error("a secret is for exactly one of HS256, HS384 and HS512: name one in `algorithms`"));
     };

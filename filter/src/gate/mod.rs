@@ -5,18 +5,22 @@
 mod ask;
 mod budget;
 mod cache;
+mod callback;
 mod certificate;
 mod compile;
 pub mod config;
 mod cookie;
 mod credential;
 mod decide;
+mod effect;
 mod endpoint;
 mod facts;
 mod forward;
 mod key;
 mod lent;
 mod lint;
+mod login;
+mod logout;
 mod minting;
 mod once;
 mod origin;
@@ -34,6 +38,8 @@ mod requirement;
 mod rule;
 mod seal;
 mod session;
+mod signed_in;
+mod step_up;
 mod trace;
 mod verdicts;
 
@@ -47,6 +53,7 @@ pub use compile::{Environment, Fetching, Waiting};
 pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Changes, Decision, Step};
+pub use effect::{Effect, Effected};
 pub use lent::{Call, Lent};
 pub use once::{InMemory, Once, Spent};
 pub use reply::{Refusal, Reply};
@@ -59,6 +66,7 @@ use compile::IssuerExtra;
 use credential::Credential;
 use facts::{ClaimRef, Names};
 use forward::Forward;
+use login::Login;
 use minting::Minting;
 use origin::Origins;
 use policy::Policies;
@@ -97,6 +105,7 @@ pub struct Gate {
     asked: Vec<Arc<[ClaimPath]>>,
     origins: Origins,
     presenting: Option<Presenting>,
+    logins: Vec<Login>,
     sessions: Option<Sessions>,
     rules: Vec<Rule>,
     policies: Policies,
@@ -146,7 +155,8 @@ impl Gate {
             .with_credentials(policies)
             .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?;
         let credentials = credential::resolve(credentials, &trust);
-        let names = Names { trust: &trust, credentials: &credentials };
+        let logins = login::compile(config, &trust, environment, &mut errors);
+        let names = Names { trust: &trust, credentials: &credentials, logins: &logins };
         let sources: Vec<_> = extras.iter().map(|extra| extra.places.clone()).collect();
         if config.rules.is_empty() {
             errors.push(ConfigError::new("rules", "without a rule every request is refused: write at least one"));
@@ -175,7 +185,8 @@ impl Gate {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, named(), minting.as_ref().map_or(&[], Minting::known), &policies);
+        let of_all = minting.as_ref().map_or(&[][..], Minting::known);
+        let asked = facts::asked_of_tokens(&trust, named(), of_all, &policies, &rules);
         let mut gate = Self {
             trust,
             limits,
@@ -185,6 +196,7 @@ impl Gate {
             asked,
             origins,
             presenting,
+            logins,
             sessions,
             rules,
             policies,
@@ -248,7 +260,7 @@ impl Gate {
     }
 
     fn names_of(&self) -> Names<'_> {
-        Names { trust: &self.trust, credentials: &self.credentials }
+        Names { trust: &self.trust, credentials: &self.credentials, logins: &self.logins }
     }
 
     /// What an admitted request leaves for access logs.

@@ -42,6 +42,8 @@ pub struct Refusal {
     pub detail: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it.
+    pub asked: Option<String>,
 }
 
 /// The algorithms of DPoP proofs (RFC 9449 §5.1).
@@ -53,7 +55,7 @@ macro_rules! refusals {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(detail: impl Into<String>) -> Self {
-                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None }
+                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None }
             })*
 
             /// Every code that the gate itself can answer with, its status and its title. Those of the verifier are in
@@ -82,6 +84,20 @@ refusals! {
     claim_not_forwardable: "claim_not_forwardable", 403, "A claim cannot be passed on as a header";
     /// A credential has to be shown first.
     presentation_required: "presentation_required", 401, "A credential has to be shown";
+    /// A person has to sign in first.
+    login_required: "login_required", 401, "You have to sign in";
+    /// Somebody signed in, but not in the way that the rule needs.
+    insufficient_user_authentication: "insufficient_user_authentication", 401, "A stronger or newer login is needed";
+    /// What came back to the callback is no answer of a provider.
+    login_malformed: "login_malformed", 400, "The provider's answer cannot be read";
+    /// The login was not begun in this browser, or is over.
+    login_unknown: "login_unknown", 400, "This sign-in was not begun here, or is over";
+    /// The provider said no.
+    login_refused: "login_refused", 403, "The provider did not sign you in";
+    /// The provider's answer is not one to trust.
+    login_failed: "login_failed", 403, "The sign-in could not be completed";
+    /// The provider cannot be reached.
+    login_unavailable: "login_unavailable", 503, "The provider cannot be reached";
     /// A token for programs is not good.
     access_token_invalid: "access_token_invalid", 401, "The token cannot be used";
     /// The proof that comes with a token for programs is not good.
@@ -139,6 +155,7 @@ impl Refusal {
             title: denied.code().description().trim_end_matches('.'),
             detail: denied.detail().to_owned(),
             retry_after,
+            asked: None,
         }
     }
 
@@ -188,7 +205,7 @@ impl Refusal {
     /// RFC 6750 §3: what the caller has to bring. Without any token, no error is named (§3.1).
     fn challenge(&self) -> Option<String> {
         let error = match (self.status, self.code) {
-            (401, "token_missing") => return Some(r#"Bearer realm="carded""#.to_owned()),
+            (401, "token_missing" | "login_required") => return Some(r#"Bearer realm="carded""#.to_owned()),
             (401, "presentation_required") => return Some(format!(r#"DPoP realm="carded", algs="{DPOP_ALGORITHMS}""#)),
             (401, "access_token_invalid") => {
                 return Some(format!(r#"DPoP realm="carded", error="invalid_token", algs="{DPOP_ALGORITHMS}""#));
@@ -196,12 +213,14 @@ impl Refusal {
             (401, "dpop_proof_invalid") => {
                 return Some(format!(r#"DPoP realm="carded", error="invalid_dpop_proof", algs="{DPOP_ALGORITHMS}""#));
             }
+            (401, "insufficient_user_authentication") => "insufficient_user_authentication",
             (401, _) => "invalid_token",
             (403, "policy_denied") => "insufficient_scope",
             _ => return None,
         };
         let description: String = self.detail.chars().map(quotable).collect();
-        Some(format!(r#"Bearer realm="carded", error="{error}", error_description="{description}""#))
+        let asked = self.asked.as_deref().unwrap_or_default();
+        Some(format!(r#"Bearer realm="carded", error="{error}", error_description="{description}"{asked}"#))
     }
 
     /// The gRPC status (codes of google.rpc.Code).

@@ -10,6 +10,7 @@ use super::pattern::PlainPattern;
 use super::place::{Place, PlaceKind};
 use super::request::{Repeated, Request};
 use super::requirement::Requirement;
+use super::step_up::StepUp;
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -19,12 +20,14 @@ pub(super) struct Rule {
     pub(super) asks: Asks,
     /// Where tokens are read.
     pub(super) places: Vec<Place>,
-    /// Whether credentials count here.
+    /// Whether what a session holds counts here.
     pub(super) reads_credentials: bool,
     /// Whether client certificates count here.
     pub(super) reads_certificate: bool,
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
+    /// How somebody must have signed in.
+    pub(super) step_up: Option<Box<StepUp>>,
     pub(super) authorize: bool,
     actions: Named<String>,
 }
@@ -102,6 +105,12 @@ impl Rule {
                 errors.push(field.key("otherwise").error("there is no credential in `require` that could be shown"));
             }
         }
+        if configured.otherwise == Some(Otherwise::Login) {
+            let requires = matches!(&asks, Some(Asks::Require(requirement)) if requirement.names_login(None));
+            if !requires && asks.is_some() {
+                errors.push(field.key("otherwise").error("there is no login in `require`"));
+            }
+        }
         let name: Rc<str> = configured.name.as_deref().map_or_else(|| index.to_string().into(), Rc::from);
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
             errors.push(
@@ -111,6 +120,11 @@ impl Rule {
         for method in configured.actions.keys().filter(|method| !is_token(method)) {
             errors.push(field.key("actions").key(method).error("this is no method"));
         }
+        let required = match &asks {
+            Some(Asks::Require(requirement)) => Some(requirement),
+            _ => None,
+        };
+        let step_up = StepUp::compile(configured, required, &field, errors);
         let asks = asks?;
         Some(Self {
             name,
@@ -118,13 +132,16 @@ impl Rule {
             places: places(&asks, sources),
             reads_credentials: match &asks {
                 Asks::Nothing => false,
-                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+                Asks::Require(requirement) | Asks::Optional(requirement) => {
+                    requirement.names_credential(None) || requirement.names_login(None)
+                }
             },
             reads_certificate: match &asks {
                 Asks::Nothing => false,
                 Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_certificate(None),
             },
             otherwise: configured.otherwise,
+            step_up,
             asks,
             authorize: configured.authorize,
             actions: configured.actions.clone(),

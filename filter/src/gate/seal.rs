@@ -48,6 +48,8 @@ pub(super) enum Purpose {
     Challenge,
     /// A token for programs.
     Token,
+    /// What the browser keeps of a login: its cookie.
+    Login,
 }
 
 impl Purpose {
@@ -59,6 +61,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Challenge => "challenge",
             Self::Token => "token",
+            Self::Login => "login",
         }
     }
 }

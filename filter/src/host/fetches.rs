@@ -12,7 +12,7 @@ use super::{Nanos, abi, log};
 use crate::gate::{Fetching, Request};
 
 /// How long a lease or a call outlives the call's own timeout before it is taken for lost.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// How many documents are looked at in one turn for news from other VMs.
 const MAX_ADOPTED: usize = 256;
@@ -223,10 +223,10 @@ fn call(fetch: &Fetch, how: &Fetching) -> Result<u32, FetchFailure> {
         ("accept", fetch.kind().accept()),
         ("user-agent", "carded"),
     ];
-    abi::http_call(cluster, headers, how.timeout).ok_or(FetchFailure::Unreachable)
+    abi::http_call(cluster, headers, None, how.timeout).ok_or(FetchFailure::Unreachable)
 }
 
-fn read_reply(headers: usize, body_size: usize, how: &Fetching) -> Result<Reply, FetchFailure> {
+pub(super) fn read_reply(headers: usize, body_size: usize, how: &Fetching) -> Result<Reply, FetchFailure> {
     if headers == 0 {
         return Err(FetchFailure::Unreachable);
     }
