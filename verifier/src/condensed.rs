@@ -5,6 +5,7 @@
 //! and the issuer's key set. A key that is withdrawn withdraws it, and so does a key set that is too old to serve; what
 //! becomes of the keys of another issuer does not concern it.
 use crate::claim_path::ClaimPath;
+use crate::confirmation::Confirmation;
 use crate::documents::Documents;
 use crate::outcome::Verified;
 use crate::time::Timestamp;
@@ -41,6 +42,7 @@ pub struct Condensed {
     tenant: Option<Box<str>>,
     subject: Option<Box<str>>,
     paths: Arc<[ClaimPath]>,
+    confirmation: Option<Box<Confirmation>>,
     /// the claims at these paths
     values: Box<[Option<Value>]>,
 }
@@ -58,6 +60,7 @@ impl Verified {
             iss,
             tenant: self.tenant.as_deref().map(Box::from),
             subject: self.subject().map(Box::from),
+            confirmation: self.confirmation.clone(),
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
         };
@@ -84,6 +87,11 @@ impl Condensed {
     /// `sub`.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+
+    /// What it is bound to (`cnf`): to be proven each time, however well the verdict is remembered.
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        self.confirmation.as_deref()
     }
 
     /// From when on it holds no more.
@@ -126,7 +134,8 @@ impl Condensed {
         let own = if Arc::strong_count(&self.iss) > 1 { 0 } else { ALLOCATION + self.iss.len() };
         let values: usize = self.values.iter().map(|value| value.as_ref().map_or(0, memory_of)).sum();
         let list = if self.values.is_empty() { 0 } else { ALLOCATION + size_of::<Option<Value>>() * self.values.len() };
-        size_of::<Self>() + own + text(&self.tenant) + text(&self.subject) + list + values
+        let bound = self.confirmation.as_ref().map_or(0, |bound| ALLOCATION * 3 + bound.memory());
+        size_of::<Self>() + bound + own + text(&self.tenant) + text(&self.subject) + list + values
     }
 }
 

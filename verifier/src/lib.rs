@@ -53,6 +53,7 @@ pub mod base64url;
 mod checks;
 pub mod claim_path;
 pub mod condensed;
+pub mod confirmation;
 pub mod credential;
 mod credential_issuer;
 mod date;
@@ -94,6 +95,7 @@ mod x509;
 pub use algorithm::Algorithm;
 pub use claim_path::ClaimPath;
 pub use condensed::{Basis, Condensed};
+pub use confirmation::Confirmation;
 pub use credential::{
     CredentialError, CredentialIndex, CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer,
 };

@@ -1,12 +1,14 @@
 //! The gate as a whole: configurations in, decisions out. Tokens are HS256 here, which keeps keys in one line; every
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
+mod certificates;
 mod configuration;
 mod decisions;
 mod lending;
 mod login;
 mod logout;
 mod minting;
+mod possession;
 mod presenting;
 mod programs;
 mod provider;
