@@ -178,6 +178,10 @@ fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
             text.push_str(&format!("verdict   its body is read first, {limit} bytes at most\n"));
             None
         }
+        Step::Call(effect) => {
+            text.push_str(&format!("verdict   {} is called first\n", effect.url));
+            None
+        }
         Step::Need(_) => None,
     }
 }

@@ -6,15 +6,15 @@
 //! long as refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
 use crate::credential_issuer::{self, IssuerKeys};
 use crate::did::{Did, DidDocument};
-use crate::discovery;
+use crate::discovery::{self, ProviderMetadata};
 use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::jwks::KeySet;
 use crate::limits::Limits;
+use crate::ordered::Ordered;
 use crate::status_list::StatusListToken;
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -86,9 +86,10 @@ impl std::error::Error for DocumentError {}
 #[derive(Debug)]
 pub struct Documents {
     limits: Limits,
-    entries: BTreeMap<Slot, Entry>,
+    /// boxed, so that little is moved where one is put in between
+    entries: Ordered<Slot, Box<Entry>>,
     /// when a fetch for a made-up tenant last failed: one for the issuer, not one for each name
-    unknown_failed: BTreeMap<IssuerIndex, Timestamp>,
+    unknown_failed: Ordered<IssuerIndex, Timestamp>,
     /// see [`version`](Self::version)
     version: u64,
     /// how many different documents there ever were
@@ -118,8 +119,8 @@ pub(crate) struct Stored {
 
 #[derive(Debug)]
 enum Content {
-    /// the fetch of the key set that it names
-    Discovery(Fetch),
+    /// the fetch of the key set that it names, and what logins need of it
+    Discovery(Fetch, Option<Box<ProviderMetadata>>),
     Keys(KeySet),
     Did(Box<DidDocument>),
     StatusList(Box<StatusListToken>),
@@ -149,7 +150,11 @@ impl Stored {
     }
 
     pub(crate) fn jwks_fetch(&self) -> Option<&Fetch> {
-        if let Content::Discovery(fetch) = &self.content { Some(fetch) } else { None }
+        if let Content::Discovery(fetch, _) = &self.content { Some(fetch) } else { None }
+    }
+
+    pub(crate) fn provider(&self) -> Option<&ProviderMetadata> {
+        if let Content::Discovery(_, provider) = &self.content { provider.as_deref() } else { None }
     }
 
     pub(crate) fn did(&self) -> Option<&DidDocument> {
@@ -173,8 +178,8 @@ impl Documents {
     pub fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
-            entries: BTreeMap::new(),
-            unknown_failed: BTreeMap::new(),
+            entries: Ordered::new(),
+            unknown_failed: Ordered::new(),
             version: 0,
             revisions: 0,
         }
@@ -195,7 +200,7 @@ impl Documents {
 
     /// Notes that a fetch failed at `now`. The document that was there stays.
     pub fn fail(&mut self, fetch: &Fetch, why: FetchFailure, now: Timestamp) {
-        let failure = || Entry { fetch: fetch.clone(), document: None, failed: Some(now) };
+        let failure = || Box::new(Entry { fetch: fetch.clone(), document: None, failed: Some(now) });
         match self.entries.get_mut(fetch.slot()) {
             Some(entry) if entry.fetch == *fetch => entry.failed = Some(now),
             // the provider has moved its keys: those of the old address serve no more
@@ -248,13 +253,13 @@ impl Documents {
         match fetch.kind() {
             DocumentKind::Discovery => {
                 let (depth, policy) = (self.limits.json_depth, self.limits.url_policy);
-                discovery::jwks_uri(&reply.body, fetch.iss(), depth, policy)
-                    .map(|url| Content::Discovery(fetch.jwks_of(url)))
+                discovery::parse(&reply.body, fetch.iss(), depth, policy)
+                    .map(|found| Content::Discovery(fetch.jwks_of(found.jwks_uri), found.provider.map(Box::new)))
                     .map_err(malformed)
             }
             DocumentKind::CredentialIssuer => {
                 match credential_issuer::parse(&reply.body, fetch.iss(), &self.limits).map_err(malformed)? {
-                    IssuerKeys::At(url) => Ok(Content::Discovery(fetch.jwks_of(url))),
+                    IssuerKeys::At(url) => Ok(Content::Discovery(fetch.jwks_of(url), None)),
                     IssuerKeys::Here(keys) => Ok(Content::Keys(keys)),
                 }
             }
@@ -310,7 +315,7 @@ impl Documents {
             self.changed();
         }
         let entry = Entry { fetch: fetch.clone(), document: Some(document), failed: None };
-        self.entries.insert(fetch.slot().clone(), entry);
+        self.entries.insert(fetch.slot().clone(), Box::new(entry));
         if fetch.kind() == DocumentKind::StatusList {
             self.bound_status_lists(fetch);
         }
@@ -319,21 +324,18 @@ impl Documents {
 
     /// Forgets the oldest status lists while all of them together take more than they may; never the newest.
     fn bound_status_lists(&mut self, newest: &Fetch) {
-        let lists = |entries: &BTreeMap<Slot, Entry>| {
-            let kept = entries.iter().filter(|(slot, _)| slot.kind == DocumentKind::StatusList);
-            kept.filter_map(|(slot, entry)| entry.document.as_ref().map(|d| (d.fetched, d.memory(), slot.clone())))
-                .collect::<Vec<_>>()
-        };
-        let mut lists = lists(&self.entries);
-        let mut memory: usize = lists.iter().map(|(_, memory, _)| memory).sum();
-        lists.sort_by_key(|(fetched, _, _)| *fetched);
-        for (_, bytes, slot) in lists {
-            if memory <= self.limits.status_memory {
-                break;
+        loop {
+            let (mut memory, mut oldest) = (0_usize, None);
+            for (slot, entry) in self.entries.iter().filter(|(slot, _)| slot.kind == DocumentKind::StatusList) {
+                let Some(document) = &entry.document else { continue };
+                memory = memory.saturating_add(document.memory());
+                if slot != newest.slot() && oldest.is_none_or(|(fetched, _)| document.fetched < fetched) {
+                    oldest = Some((document.fetched, slot));
+                }
             }
-            if slot != *newest.slot() {
-                self.forget(&slot);
-                memory = memory.saturating_sub(bytes);
+            match oldest.map(|(_, slot)| slot.clone()) {
+                Some(slot) if memory > self.limits.status_memory => self.forget(&slot),
+                _ => return,
             }
         }
     }
@@ -417,7 +419,7 @@ impl Documents {
     /// About how many bytes they take: an estimate from what they were parsed from.
     pub fn memory(&self) -> usize {
         const ENTRY: usize = 1024;
-        let memory = |entry: &Entry| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
+        let memory = |entry: &Box<Entry>| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
         self.entries.values().map(memory).sum()
     }
 

@@ -54,6 +54,63 @@ fn run(
     now: Timestamp,
     steps: &mut Steps,
 ) -> Result<Verified, Stop> {
+    let signed = signed(evidence, trust, known, now, steps)?;
+    let Signed { compiled, token, .. } = &signed;
+    let issuer = &compiled.issuer;
+
+    steps.next(Check::Type);
+    check_type(compiled, token)?;
+    steps.next(Check::Audience);
+    check_audience(issuer, &token.claims)?;
+    steps.next(Check::Time);
+    let times = check_times(issuer, issuer.max_lifetime, &token.claims, now)?;
+    steps.next(Check::Claims);
+    check_claims(issuer, &token.claims)?;
+    let confirmation = Confirmation::of(&token.claims)?;
+    if confirmation.is_some() && !evidence.proven {
+        return deny(Code::TokenBound, "`cnf` asks for a proof, and there is none");
+    }
+
+    Ok(Verified { confirmation, ..signed.verified(trust, times) })
+}
+
+/// A token whose signature is its issuer's. Nothing is said yet of what it is for.
+pub(crate) struct Signed<'t, 'e> {
+    pub(crate) compiled: &'t Compiled,
+    pub(crate) token: Token<'e>,
+    pub(crate) algorithm: Algorithm,
+    tenant: Option<String>,
+    basis: Basis,
+}
+
+impl Signed<'_, '_> {
+    /// The outcome, once all other checks passed.
+    pub(crate) fn verified(self, trust: &Trust, (expires, window): (Option<Timestamp>, Window)) -> Verified {
+        Verified {
+            issuer: self.compiled.index,
+            name: self.compiled.name.clone(),
+            tenant: self.tenant,
+            expires,
+            algorithm: self.algorithm,
+            kid: self.token.kid,
+            provider: trust.provider().name(),
+            window,
+            basis: self.basis,
+            confirmation: None,
+            passed: Vec::new(),
+            claims: self.token.claims,
+        }
+    }
+}
+
+/// The checks that every kind of token begins with: size, parse, issuer, algorithm, key, signature.
+pub(crate) fn signed<'t, 'e>(
+    evidence: &Evidence<'e>,
+    trust: &'t Trust,
+    known: &Documents,
+    now: Timestamp,
+    steps: &mut Steps,
+) -> Result<Signed<'t, 'e>, Stop> {
     let limits = trust.limits();
     if evidence.token.len() > limits.token_bytes {
         return deny(Code::TokenTooLarge, format!("over {} bytes", limits.token_bytes));
@@ -78,34 +135,8 @@ fn run(
     if trust.provider().verify(algorithm, key, token.message, &token.signature).is_err() {
         return deny(Code::SignatureInvalid, "the signature does not hold");
     }
-
-    steps.next(Check::Type);
-    check_type(compiled, &token)?;
-    steps.next(Check::Audience);
-    check_audience(issuer, &token.claims)?;
-    steps.next(Check::Time);
-    let (expires, window) = check_times(issuer, &token.claims, now)?;
-    steps.next(Check::Claims);
-    check_claims(issuer, &token.claims)?;
-    let confirmation = Confirmation::of(&token.claims)?;
-    if confirmation.is_some() && !evidence.proven {
-        return deny(Code::TokenBound, "`cnf` asks for a proof, and there is none");
-    }
-
-    Ok(Verified {
-        issuer: compiled.index,
-        name: compiled.name.clone(),
-        tenant: tenant.map(str::to_owned),
-        expires,
-        algorithm,
-        kid: token.kid.clone(),
-        provider: trust.provider().name(),
-        window,
-        basis,
-        confirmation,
-        passed: Vec::new(),
-        claims: token.claims,
-    })
+    let tenant = tenant.map(str::to_owned);
+    Ok(Signed { compiled, tenant, token, algorithm, basis })
 }
 
 fn find_issuer<'t, 'c>(
@@ -191,7 +222,7 @@ fn find_keys<'a>(
 }
 
 /// The discovery document of an issuer and tenant.
-fn discover<'a>(
+pub(crate) fn discover<'a>(
     trust: &Trust,
     compiled: &Compiled,
     tenant: Option<&str>,
@@ -263,8 +294,9 @@ fn check_audience(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), St
 
 /// `exp`, `nbf` and `iat` (RFC 7519 sections 4.1.4 to 4.1.6). Answers with `exp`, and with the times between which all
 /// of this holds.
-fn check_times(
+pub(crate) fn check_times(
     issuer: &Issuer,
+    max_lifetime: Option<Duration>,
     claims: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<(Option<Timestamp>, Window), Stop> {
@@ -286,7 +318,7 @@ fn check_times(
     if iat.is_some_and(|iat| iat > latest) {
         return deny(Code::TokenNotYetValid, "`iat` is in the future");
     }
-    if let Some(max) = issuer.max_lifetime {
+    if let Some(max) = max_lifetime {
         let (Some(exp), Some(iat)) = (exp, iat) else {
             return deny(Code::ClaimMissing, "`iat` and `exp` are needed to know the lifetime");
         };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::listeners::{Listeners, PATH, address};
 use super::load::Requests;
-use super::memory::start;
+use super::memory::{Started, start};
 use super::report::{Limit, Report};
 use super::rounds::{self, Cell, Plan};
 use super::tokens::{self, AUDIENCE, claims};
@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 16;
 /// When something cannot be measured.
 pub(super) async fn measure(report: &mut Report, version: &str, plan: Plan) -> Result<()> {
     let issuers = Issuers::new()?;
-    let started = start(version, Some(&issuers.configuration(MANY)), &issuers.token(MANY / 2)?).await?;
+    let started = start(version, Started::Carded(&issuers.configuration(MANY)), &issuers.token(MANY / 2)?).await?;
     report.figures.push(("start with 10,000 issuers".to_owned(), format!("{started:.2} s")));
     let numbers = [(1, "Carded, 1 issuer"), (MANY, "Carded, 10,000 issuers")];
     let mut listeners = Listeners::new(&module()?)?;

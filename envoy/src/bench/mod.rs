@@ -87,7 +87,7 @@ async fn measure(options: &Options) -> Result<Report> {
         let result = match part {
             "filters" => filters::measure(&mut report, &options.empty, version, plan).await,
             "many" => many::measure(&mut report, version, plan).await,
-            "memory" => memory::measure(&mut report, version, if options.quick { 1 } else { 5 }).await,
+            "memory" => memory::measure(&mut report, &options.empty, version, if options.quick { 1 } else { 5 }).await,
             _ => issuers::measure(&mut report, version, plan).await,
         };
         if let Err(error) = result {

@@ -1,17 +1,16 @@
 //! From a configuration to what the verifier and the gate work with: issuers, limits, and where documents come from.
 //! Every error that a single field cannot know about is found here, all of them in one pass.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use carded_verifier::{
-    Algorithm, ClaimPath, ClaimTest, HttpsUrl, Issuer, IssuerId, KeySet, KeySource, LifetimeBounds, Limits,
+    Algorithm, ClaimPath, ClaimTest, HttpsUrl, Issuer, IssuerId, KeySet, KeySource, LifetimeBounds, Limits, Ordered,
     RequiredClaim, UrlPolicy,
 };
 
 use super::config::{
-    BindingConfig, Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, RequiredClaimConfig,
-    SecretConfig, SecretEncoding,
+    BindingConfig, Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, Otherwise,
+    RequiredClaimConfig, SecretConfig, SecretEncoding,
 };
 use super::place::PlaceKind;
 use super::rule::{Rule, is_token};
@@ -38,7 +37,7 @@ pub(super) struct IssuerExtra {
 #[derive(Debug, Clone)]
 pub struct Fetching {
     /// The cluster of each authority, in lower case.
-    pub clusters: BTreeMap<String, String>,
+    pub clusters: Ordered<String, String>,
     /// How long one fetch may take.
     pub timeout: Duration,
     /// The longest document, in bytes.
@@ -101,7 +100,7 @@ pub(super) fn limits(config: &Config, errors: &mut Vec<ConfigError>) -> Limits {
 
 pub(super) fn fetching(config: &Config, limits: &Limits, errors: &mut Vec<ConfigError>) -> Fetching {
     let field = Field::top("fetch").key("clusters");
-    let mut clusters = BTreeMap::new();
+    let mut clusters = Ordered::new();
     for (authority, cluster) in &config.fetch.clusters {
         let scheme = if config.danger_allow_http_localhost && is_localhost(authority) { "http" } else { "https" };
         match HttpsUrl::parse(&format!("{scheme}://{authority}/"), url_policy(config)) {
@@ -178,13 +177,15 @@ pub(super) fn presentable(config: &Config, rules: &[Rule], errors: &mut Vec<Conf
         }
         if config.sessions.is_none() {
             errors.push(
-                field.error("it asks for a credential, and `sessions`, which remember that it was shown, is not there"),
+                field.error("it asks for a credential or a login, and `sessions`, which remember it, is not there"),
             );
         }
         if config.origins.is_empty() {
-            errors.push(field.error("it asks for a credential, and `origins`, to which wallets answer, is empty"));
+            errors.push(
+                field.error("it asks for a credential or a login, and `origins`, to which answers come, is empty"),
+            );
         }
-        if rule.otherwise.is_some() && config.presentation.is_none() {
+        if rule.otherwise == Some(Otherwise::Present) && config.presentation.is_none() {
             errors.push(field.key("otherwise").error("name the wallets under `presentation`"));
         }
     }
@@ -195,7 +196,7 @@ pub(super) fn issuer(
     name: &str,
     configured: &IssuerConfig,
     config: &Config,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     environment: Environment<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<(Issuer, IssuerExtra)> {
@@ -249,7 +250,7 @@ pub(super) fn issuer(
     let issuer = Issuer {
         name: name.to_owned(),
         issuer: id?,
-        tenants: configured.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect::<BTreeSet<_>>()),
+        tenants: configured.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect()),
         audiences: configured.audiences.clone(),
         algorithms,
         keys: keys?,
@@ -258,7 +259,7 @@ pub(super) fn issuer(
         clock_skew: configured.clock_skew.duration(),
         require_exp: configured.require_exp,
         typ: configured.typ.clone(),
-        login_client_ids: Vec::new(),
+        login_client_ids: config.login.get(name).iter().map(|login| login.client_id.clone()).collect(),
     };
     Some((issuer, IssuerExtra { places, forward: configured.forward, binding: configured.binding, roles: roles? }))
 }
@@ -316,23 +317,32 @@ fn keys(
     result.map_err(|error| errors.push(error)).ok()
 }
 
-fn secret_keys(
+/// The bytes of a secret (threat 99).
+pub(super) fn read_secret(
     secret: &SecretConfig,
-    algorithms: &[Algorithm],
     field: &Field,
     environment: Environment<'_>,
-) -> Result<KeySource, ConfigError> {
+) -> Result<Vec<u8>, ConfigError> {
     let text = environment(&secret.env).ok_or_else(|| {
         field.error(format!(
             "the environment variable {} is not there: name it in vm_config.environment_variables.host_env_keys and set it for the proxy",
             secret.env
         ))
     })?;
-    let bytes = match secret.encoding {
-        SecretEncoding::Text => text.into_bytes(),
+    match secret.encoding {
+        SecretEncoding::Text => Ok(text.into_bytes()),
         SecretEncoding::Base64url => carded_verifier::base64url::decode(text.as_bytes())
-            .map_err(|_| field.error(format!("{} is no base64url without padding", secret.env)))?,
-    };
+            .map_err(|_| field.error(format!("{} is no base64url without padding", secret.env))),
+    }
+}
+
+fn secret_keys(
+    secret: &SecretConfig,
+    algorithms: &[Algorithm],
+    field: &Field,
+    environment: Environment<'_>,
+) -> Result<KeySource, ConfigError> {
+    let bytes = read_secret(secret, field, environment)?;
     let [algorithm] = algorithms else {
         return Err(field.error("a secret is for exactly one of HS256, HS384 and HS512: name one in `algorithms`"));
     };
@@ -345,7 +355,7 @@ fn check_hosts(
     issuer: &str,
     keys: &KeySource,
     config: &Config,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     field: &Field,
     errors: &mut Vec<ConfigError>,
 ) {

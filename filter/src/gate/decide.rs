@@ -13,9 +13,11 @@ use super::ask;
 use super::budget::Budget;
 use super::cache::Key;
 use super::certificate::{Certificate, Connection};
+use super::config::Otherwise;
 use super::cookie;
+use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
-use super::facts::Facts;
+use super::facts::{Facts, Word};
 use super::once::Once;
 use super::path::Path;
 use super::place::{Place, PlaceKind, cookies_where, without_parameters};
@@ -56,6 +58,8 @@ pub enum Step {
     Need(Fetch),
     /// The whole body first, of at most so many bytes; then the same question again with it.
     Body(usize),
+    /// This call, once; then the same question again with what came of it ([`Request::with_effected`]).
+    Call(Effect),
 }
 
 /// What a decision uses of its surroundings, beside the documents.
@@ -107,6 +111,7 @@ pub(super) enum Halt {
     Answer(Reply),
     Need(Fetch),
     Body(usize),
+    Call(Effect),
 }
 
 impl From<Refusal> for Halt {
@@ -142,6 +147,7 @@ impl Gate {
             Err(Halt::Answer(reply)) => Step::Reply(reply),
             Err(Halt::Need(fetch)) => Step::Need(fetch),
             Err(Halt::Body(limit)) => Step::Body(limit),
+            Err(Halt::Call(effect)) => Step::Call(effect),
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
@@ -179,7 +185,7 @@ impl Gate {
             if matches!(endpoint, Endpoint::Response | Endpoint::Present) && request.body().is_some() {
                 decision.verified = 1;
             }
-            return Err(match self.serve(endpoint, method, request, path.query(), &authority, known, around) {
+            return Err(match self.serve(endpoint, method, request, &path, &authority, known, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             });
@@ -212,9 +218,9 @@ impl Gate {
                 Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
             })?;
         }
-        decision.issuer = facts.all().next().map(Condensed::issuer_index);
+        decision.issuer = facts.words().next().map(Word::issuer_index);
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
-            return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, around));
+            return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, known, around));
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
         self.changes(request, &path, &held, &facts, &brought, around)
@@ -231,10 +237,18 @@ impl Gate {
         brought: &Brought,
         request: &Request,
         origin: Option<&str>,
+        known: &Documents,
         around: &mut Around<'_>,
     ) -> Halt {
         let Asks::Require(requirement) = &rule.asks else { return refusal.into() };
         let options = ask::options(requirement, facts);
+        if options.is_empty() || rule.otherwise == Some(Otherwise::Login) {
+            let wanted = requirement.wanted_logins(facts).unwrap_or_default();
+            if !wanted.is_empty() {
+                let sent = rule.otherwise.is_some() && is_navigation(request);
+                return self.sign_in(&wanted, refusal, sent, request, origin, known, around);
+            }
+        }
         if options.is_empty() {
             return refusal.into();
         }
@@ -245,7 +259,7 @@ impl Gate {
         {
             return lapsed.clone().into();
         }
-        if rule.otherwise.is_some() && is_navigation(request) {
+        if rule.otherwise.is_some() && self.presenting.is_some() && is_navigation(request) {
             return match self.begin(&options, request, origin, brought.lapsed.as_ref(), around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
@@ -358,10 +372,12 @@ impl Gate {
             )));
         }
         if rule.places.is_empty() {
-            return Err(Refusal::presentation_required(format!(
-                "this needs {}",
-                requirement.describe(self.names_of())
-            )));
+            let what = format!("this needs {}", requirement.describe(self.names_of()));
+            return Err(if requirement.names_login(None) {
+                Refusal::login_required(what)
+            } else {
+                Refusal::presentation_required(what)
+            });
         }
         let mut places: Vec<_> = rule.places.iter().map(|place| place.kind.describe()).collect();
         places.dedup();

@@ -5,6 +5,7 @@ use carded_verifier::Documents;
 
 use super::Gate;
 use super::decide::{Around, Halt};
+use super::path::Path;
 use super::presentation::LONGEST_BODY;
 use super::reply::{Refusal, Reply};
 use super::request::Request;
@@ -25,6 +26,10 @@ pub(super) enum Endpoint {
     Present,
     /// The keys of the tokens that we sign.
     Jwks,
+    /// A person chose where to sign in.
+    Login,
+    /// A provider sends a person back.
+    Callback,
 }
 
 impl Endpoint {
@@ -36,20 +41,22 @@ impl Endpoint {
             [first, "challenge"] if *first == RESERVED => Some(Self::Challenge),
             [first, "present"] if *first == RESERVED => Some(Self::Present),
             [first, "jwks.json"] if *first == RESERVED => Some(Self::Jwks),
+            [first, "login", _] if *first == RESERVED => Some(Self::Login),
+            [first, "callback", _] if *first == RESERVED => Some(Self::Callback),
             _ => None,
         }
     }
 
     fn method(self) -> &'static str {
         match self {
-            Self::Done | Self::Jwks => "GET",
+            Self::Done | Self::Jwks | Self::Login | Self::Callback => "GET",
             Self::Response | Self::Challenge | Self::Present => "POST",
         }
     }
 
     /// Whether pages of other origins may call it.
     fn is_open_to_others(self) -> bool {
-        self != Self::Done
+        matches!(self, Self::Response | Self::Challenge | Self::Present)
     }
 }
 
@@ -69,7 +76,7 @@ impl Gate {
         endpoint: Endpoint,
         method: &str,
         request: &Request,
-        query: Option<&[u8]>,
+        path: &Path<'_>,
         authority: &str,
         known: &Documents,
         around: &mut Around<'_>,
@@ -78,8 +85,14 @@ impl Gate {
         if endpoint == Endpoint::Jwks {
             return Ok(self.jwks(method)?);
         }
-        if self.sessions.is_none() || self.credentials.is_empty() {
-            return Err(Refusal::not_found("no credentials are asked for here").into());
+        let login = path.segments().nth(2);
+        let login = login.and_then(|name| self.logins.iter().find(|login| login.name == name));
+        let is_here = match endpoint {
+            Endpoint::Login | Endpoint::Callback => login.is_some(),
+            _ => !self.credentials.is_empty(),
+        };
+        if self.sessions.is_none() || !is_here {
+            return Err(Refusal::not_found("nothing of the kind is asked for here").into());
         }
         if method == "OPTIONS" && endpoint.is_open_to_others() {
             let headers = vec![
@@ -94,12 +107,16 @@ impl Gate {
             return Err(Refusal::method_not_allowed(format!("use {} here", endpoint.method())).into());
         }
         let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
-        match endpoint {
-            Endpoint::Done => self.done(request, query, origin, around),
-            Endpoint::Challenge => self.challenge(origin, around),
-            Endpoint::Jwks => Ok(self.jwks(method)?),
-            Endpoint::Response => self.response(form(request)?, origin, known, around),
-            Endpoint::Present => self.present(form(request)?, origin, known, around),
+        let query = path.query();
+        match (endpoint, login) {
+            (Endpoint::Done, _) => self.done(request, query, origin, around),
+            (Endpoint::Login, Some(login)) => self.chosen_login(login, query, request, origin, known, around),
+            (Endpoint::Callback, Some(login)) => self.callback(login, query, request, origin, known, around),
+            (Endpoint::Login | Endpoint::Callback, None) => Err(super::login::nobody()),
+            (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
+            (Endpoint::Challenge, _) => self.challenge(origin, around),
+            (Endpoint::Response, _) => self.response(form(request)?, origin, known, around),
+            (Endpoint::Present, _) => self.present(form(request)?, origin, known, around),
         }
     }
 }

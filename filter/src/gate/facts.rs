@@ -12,9 +12,11 @@ use serde_json::Value;
 use super::certificate::{self, Certificate, Part};
 use super::config::Name;
 use super::credential::Credential;
+use super::login::Login;
 use super::policy::Policies;
 use super::proof::Shown;
 use super::session::Brought;
+use super::signed_in::KnownLogin;
 
 /// The evidence of one request that holds, by issuer.
 #[derive(Debug, Default)]
@@ -29,6 +31,51 @@ pub(super) struct Facts<'a> {
 pub(super) struct Names<'a> {
     pub(super) trust: &'a Trust,
     pub(super) credentials: &'a [Credential],
+    pub(super) logins: &'a [Login],
+}
+
+/// What an issuer vouched for, by a token or when somebody signed in there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Word<'a> {
+    Token(&'a Condensed),
+    Login(&'a KnownLogin),
+}
+
+impl<'a> Word<'a> {
+    pub(super) fn issuer_index(self) -> IssuerIndex {
+        match self {
+            Self::Token(verified) => verified.issuer_index(),
+            Self::Login(login) => login.issuer,
+        }
+    }
+
+    pub(super) fn iss(self) -> &'a str {
+        match self {
+            Self::Token(verified) => verified.iss(),
+            Self::Login(login) => &login.signed_in.iss,
+        }
+    }
+
+    pub(super) fn subject(self) -> Option<&'a str> {
+        match self {
+            Self::Token(verified) => verified.subject(),
+            Self::Login(login) => Some(&login.signed_in.sub),
+        }
+    }
+
+    pub(super) fn tenant(self) -> Option<&'a str> {
+        match self {
+            Self::Token(verified) => verified.tenant(),
+            Self::Login(_) => None,
+        }
+    }
+
+    pub(super) fn claim(self, path: &ClaimPath) -> Option<&'a Value> {
+        match self {
+            Self::Token(verified) => verified.claim(path),
+            Self::Login(login) => path.get(&login.signed_in.claims),
+        }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -54,30 +101,52 @@ impl<'a> Facts<'a> {
 
     /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
-        self.verified.is_empty() && self.certificate.is_none() && self.brought.is_none_or(|brought| brought.holds == 0)
+        self.verified.is_empty()
+            && self.certificate.is_none()
+            && self.brought.is_none_or(|brought| !brought.is_anything())
     }
 
-    /// Adds what a token proved. Two tokens of one issuer must speak of the same subject; the first then counts.
+    /// Adds what a token proved. Two tokens of one issuer, and a token beside a login there, must speak of the same subject;
+    /// the first token then counts.
     ///
     /// # Errors
     /// Where they speak of different ones.
     pub(super) fn add(&mut self, verified: &'a Condensed) -> Result<(), Ambiguous> {
-        match self.of(verified.issuer_index()) {
-            None => {
-                self.verified.push(verified);
-                Ok(())
-            }
-            Some(first) if first.iss() == verified.iss() && first.subject() == verified.subject() => Ok(()),
-            Some(_) => Err(Ambiguous),
+        let issuer = verified.issuer_index();
+        if let Some(first) = self.token(issuer) {
+            let same = first.iss() == verified.iss() && first.subject() == verified.subject();
+            return if same { Ok(()) } else { Err(Ambiguous) };
         }
+        if self.login(issuer).is_some_and(|login| verified.subject() != Some(&login.signed_in.sub)) {
+            return Err(Ambiguous);
+        }
+        self.verified.push(verified);
+        Ok(())
     }
 
-    /// What the named issuer vouched for.
-    pub(super) fn of(&self, issuer: IssuerIndex) -> Option<&'a Condensed> {
+    /// The token of the named issuer.
+    pub(super) fn token(&self, issuer: IssuerIndex) -> Option<&'a Condensed> {
         self.verified.iter().copied().find(|verified| verified.issuer_index() == issuer)
     }
 
-    /// All of it.
+    /// Who signed in at the named issuer.
+    pub(super) fn login(&self, issuer: IssuerIndex) -> Option<&'a KnownLogin> {
+        self.brought?.logins().find(|login| login.issuer == issuer)
+    }
+
+    /// What the named issuer vouched for: by a token, or else by a login.
+    pub(super) fn of(&self, issuer: IssuerIndex) -> Option<Word<'a>> {
+        self.token(issuer).map(Word::Token).or_else(|| self.login(issuer).map(Word::Login))
+    }
+
+    /// What all issuers vouched for, once for each.
+    pub(super) fn words(&self) -> impl Iterator<Item = Word<'a>> + '_ {
+        let logins = self.brought.into_iter().flat_map(Brought::logins);
+        let logins = logins.filter(|login| self.token(login.issuer).is_none());
+        self.all().map(Word::Token).chain(logins.map(Word::Login))
+    }
+
+    /// All tokens.
     pub(super) fn all(&self) -> impl Iterator<Item = &'a Condensed> + '_ {
         self.verified.iter().copied()
     }
@@ -127,7 +196,7 @@ pub(super) struct ClaimRef {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
-    /// A claim of a token.
+    /// A claim of a token or a login.
     Claim(IssuerIndex, ClaimPath),
     /// The tenant that the issuer's pattern matched.
     Tenant(IssuerIndex),
@@ -145,7 +214,7 @@ impl ClaimRef {
     /// # Errors
     /// What to write instead.
     pub(super) fn resolve(name: &Name, names: Names<'_>) -> Result<Self, String> {
-        let Names { trust, credentials } = names;
+        let Names { trust, credentials, .. } = names;
         let path = |rest: Vec<String>| ClaimPath::from_names(rest).map_err(|error| format!("`{name}`: {error}"));
         if let Some((first, rest)) = name.0.split_first()
             && let Some(index) = credentials.iter().position(|credential| credential.name == *first)

@@ -259,7 +259,7 @@ mod tests {
         };
         let forward = Forward::compile(
             &headers,
-            Names { trust: &super::super::tests::trust_of_one(), credentials: &[] },
+            Names { trust: &super::super::tests::trust_of_one(), credentials: &[], logins: &[] },
             &mut Vec::new(),
         );
         let found: Vec<_> = forward.client_copies(&request).collect();

@@ -1,8 +1,6 @@
 //! Warnings: what is legal, but rarely meant. `lint-config` prints them; the filter logs them once.
 
-use std::collections::BTreeSet;
-
-use carded_verifier::IssuerIndex;
+use carded_verifier::{IssuerIndex, Ordered};
 
 use super::Gate;
 use super::config::{Config, ConfigError, Field, StatusConfig, UnavailableConfig};
@@ -30,7 +28,7 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             );
         }
     }
-    let named: BTreeSet<IssuerIndex> = gate
+    let named: Ordered<IssuerIndex> = gate
         .rules
         .iter()
         .flat_map(|rule| match &rule.asks {
@@ -55,8 +53,19 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             warnings
                 .push(field.key("tenants").error("every tenant of the provider is trusted: list those that are yours"));
         }
-        if !gate.trust.index_of(name).is_some_and(|index| named.contains(&index)) {
+        if !config.login.contains_key(name)
+            && !gate.trust.index_of(name).is_some_and(|index| named.contains_key(&index))
+        {
             warnings.push(field.error("no rule asks for a token of this issuer"));
+        }
+    }
+    for login in &gate.logins {
+        let named = gate.rules.iter().any(|rule| match &rule.asks {
+            Asks::Nothing => false,
+            Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_login(Some(login.issuer)),
+        });
+        if !named {
+            warnings.push(Field::top("login").key(&login.name).error("no rule asks for this login"));
         }
     }
     for (name, configured) in &config.credentials {

@@ -4,7 +4,7 @@
 //! `sub` is the configured name of the issuer, a colon, for an issuer of many tenants the tenant and a colon, and its
 //! `sub`: two issuers may call two people the same (threat 53). Where the evidence names nobody, as a credential does, there
 //! is no `sub`; for a client certificate alone it is `client_certificate:` and the name in it. `client_id`, `acr`, `amr` and `auth_time` are those of the caller's token, where it has them. `evidence` has
-//! a member for each piece of evidence, by its configured name: `kind` (`token`, `credential`, `certificate`), `iss`, and what is of its
+//! a member for each piece of evidence, by its configured name: `kind` (`token`, `login`, `credential`, `certificate`), `iss`, and what is of its
 //! kind (`sub`, `tenant`, `types`); under `claims` those that the configuration names.
 //!
 //! It is minted once for a caller and half a lifetime, and ends no later than any of the evidence. It is found by the
@@ -13,7 +13,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use carded_verifier::{Algorithm, ClaimPath, Condensed, GatewayKey, Timestamp, base64url};
+use carded_verifier::{Algorithm, ClaimPath, GatewayKey, Timestamp, base64url};
 use serde_json::{Map, Value, json};
 
 use super::Gate;
@@ -22,7 +22,7 @@ use super::certificate;
 use super::compile::Environment;
 use super::config::{Config, ConfigError, Field, SigningKeyConfig, TokenConfig};
 use super::decide::{Around, Halt};
-use super::facts::{ClaimRef, Facts, Names};
+use super::facts::{ClaimRef, Facts, Names, Word};
 use super::proof::put;
 use super::reply::{Refusal, Reply};
 use super::seal::{hmac, random_text, read_secret};
@@ -135,24 +135,24 @@ impl Minting {
     fn content(&self, gate: &Gate, facts: &Facts<'_>, brought: &Brought) -> Map<String, Value> {
         let mut content = Map::new();
         let mut evidence = Map::new();
-        for (at, token) in facts.all().enumerate() {
-            let name = gate.issuer_name(token.issuer_index());
-            let subject = token.subject().map(|sub| match token.tenant() {
+        for (at, word) in facts.words().enumerate() {
+            let name = gate.issuer_name(word.issuer_index());
+            let subject = word.subject().map(|sub| match word.tenant() {
                 Some(tenant) => format!("{name}:{tenant}:{sub}"),
                 None => format!("{name}:{sub}"),
             });
             let mut one = Map::new();
-            set(&mut one, "kind", "token");
-            set(&mut one, "iss", token.iss());
-            if let Some(tenant) = token.tenant() {
+            set(&mut one, "kind", if matches!(word, Word::Token(_)) { "token" } else { "login" });
+            set(&mut one, "iss", word.iss());
+            if let Some(tenant) = word.tenant() {
                 set(&mut one, "tenant", tenant);
             }
-            if let (None, Some(sub)) = (&self.pairwise, token.subject()) {
+            if let (None, Some(sub)) = (&self.pairwise, word.subject()) {
                 set(&mut one, "sub", sub);
             }
             // the first is the caller; the others vouch for more about the same request
             if at == 0 {
-                self.describe_caller(token, subject.as_deref(), &mut content);
+                self.describe_caller(word, subject.as_deref(), &mut content);
             }
             evidence.insert(name.to_owned(), Value::Object(one));
         }
@@ -197,13 +197,13 @@ impl Minting {
         }
     }
 
-    /// Who calls, by the caller's own token.
-    fn describe_caller(&self, token: &Condensed, subject: Option<&str>, content: &mut Map<String, Value>) {
+    /// Who calls, by the caller's own token or by where they signed in.
+    fn describe_caller(&self, word: Word<'_>, subject: Option<&str>, content: &mut Map<String, Value>) {
         if let Some(subject) = subject {
-            self.name_caller(subject, token.iss(), content);
+            self.name_caller(subject, word.iss(), content);
         }
         for (name, path) in KNOWN.iter().zip(&self.known) {
-            let Some(value) = token.claim(path) else { continue };
+            let Some(value) = word.claim(path) else { continue };
             match *name {
                 // RFC 9068 has `client_id`; OpenID providers write `azp`
                 "client_id" | "azp" if !value.is_string() => {}
@@ -336,7 +336,7 @@ impl Gate {
         let digest = facts.certificate().map_or(&[][..], |certificate| certificate.sha256());
         let key = evidence
             .filter(|keys| !keys.is_empty() || !digest.is_empty())
-            .and_then(|keys| around.verdicts.key_of_minted(keys, brought.holds, digest));
+            .and_then(|keys| around.verdicts.key_of_minted(keys, brought.all_that_holds(), digest));
         if let Some(minted) = key.and_then(|key| around.verdicts.minted(&key)).filter(|minted| now < minted.renew) {
             return Ok(minted.text.clone());
         }
@@ -372,6 +372,11 @@ impl Gate {
             token.ends().saturating_sub(skew)
         });
         let shown = brought.shown().map(|shown| Timestamp::from_unix(shown.proof.ends));
-        tokens.chain(shown).chain([self.brought_ends(brought)]).fold(Timestamp::from_unix(i64::MAX), Timestamp::min)
+        let logins = brought.logins().map(|login| Timestamp::from_unix(login.signed_in.ends));
+        tokens
+            .chain(shown)
+            .chain(logins)
+            .chain([self.brought_ends(brought)])
+            .fold(Timestamp::from_unix(i64::MAX), Timestamp::min)
     }
 }

@@ -5,18 +5,21 @@
 mod ask;
 mod budget;
 mod cache;
+mod callback;
 mod certificate;
 mod compile;
 pub mod config;
 mod cookie;
 mod credential;
 mod decide;
+mod effect;
 mod endpoint;
 mod facts;
 mod forward;
 mod key;
 mod lent;
 mod lint;
+mod login;
 mod minting;
 mod once;
 mod origin;
@@ -35,6 +38,7 @@ mod requirement;
 mod rule;
 mod seal;
 mod session;
+mod signed_in;
 mod trace;
 mod verdicts;
 
@@ -48,6 +52,7 @@ pub use compile::{Environment, Fetching, Waiting};
 pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Changes, Decision, Step};
+pub use effect::{Effect, Effected};
 pub use lent::{Call, Lent};
 pub use once::{InMemory, Once, Spent};
 pub use reply::{Refusal, Reply};
@@ -60,6 +65,7 @@ use compile::IssuerExtra;
 use credential::Credential;
 use facts::{ClaimRef, Names};
 use forward::Forward;
+use login::Login;
 use minting::Minting;
 use origin::Origins;
 use policy::Policies;
@@ -98,6 +104,7 @@ pub struct Gate {
     asked: Vec<Arc<[ClaimPath]>>,
     origins: Origins,
     presenting: Option<Presenting>,
+    logins: Vec<Login>,
     sessions: Option<Sessions>,
     rules: Vec<Rule>,
     policies: Policies,
@@ -147,7 +154,8 @@ impl Gate {
             .with_credentials(policies)
             .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?;
         let credentials = credential::resolve(credentials, &trust);
-        let names = Names { trust: &trust, credentials: &credentials };
+        let logins = login::compile(config, &trust, environment, &mut errors);
+        let names = Names { trust: &trust, credentials: &credentials, logins: &logins };
         let sources: Vec<_> = extras.iter().map(|extra| extra.places.clone()).collect();
         if config.rules.is_empty() {
             errors.push(ConfigError::new("rules", "without a rule every request is refused: write at least one"));
@@ -186,6 +194,7 @@ impl Gate {
             asked,
             origins,
             presenting,
+            logins,
             sessions,
             rules,
             policies,
@@ -249,7 +258,7 @@ impl Gate {
     }
 
     fn names_of(&self) -> Names<'_> {
-        Names { trust: &self.trust, credentials: &self.credentials }
+        Names { trust: &self.trust, credentials: &self.credentials, logins: &self.logins }
     }
 
     /// What an admitted request leaves for access logs.

@@ -4,12 +4,12 @@
 //! numbers, and statements are found by the literal segments that their resources begin with, so that a decision looks at
 //! few of them.
 
-use carded_verifier::{ClaimPath, Condensed, IssuerIndex, Trust};
+use carded_verifier::{ClaimPath, IssuerIndex, Trust};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::config::{ConfigError, Effect, Field, Name, PolicyConfig};
-use super::facts::{ClaimRef, Facts, Names, only_issuer};
+use super::facts::{ClaimRef, Facts, Names, Word, only_issuer};
 use super::pattern::Pattern;
 
 /// The compiled statements.
@@ -366,7 +366,7 @@ impl Subjects {
         if self.count == 0 {
             return caller;
         }
-        for verified in facts.all() {
+        for verified in facts.words() {
             self.add(Kind::Sub, verified, verified.subject(), &mut caller);
             let client = self.clients.iter().find_map(|path| verified.claim(path)).and_then(Value::as_str);
             self.add(Kind::Client, verified, client, &mut caller);
@@ -383,7 +383,7 @@ impl Subjects {
         caller
     }
 
-    fn add_words(&self, kind: Kind, verified: &Condensed, claim: Option<&Value>, caller: &mut Caller) {
+    fn add_words(&self, kind: Kind, verified: Word<'_>, claim: Option<&Value>, caller: &mut Caller) {
         match claim {
             Some(Value::String(words)) => self.add(kind, verified, words.split(' '), caller),
             Some(Value::Array(words)) => self.add(kind, verified, words.iter().filter_map(Value::as_str), caller),
@@ -391,13 +391,7 @@ impl Subjects {
         }
     }
 
-    fn add<'v>(
-        &self,
-        kind: Kind,
-        verified: &Condensed,
-        values: impl IntoIterator<Item = &'v str>,
-        caller: &mut Caller,
-    ) {
+    fn add<'v>(&self, kind: Kind, verified: Word<'_>, values: impl IntoIterator<Item = &'v str>, caller: &mut Caller) {
         let Some(known) = self.names(verified.issuer_index(), kind) else { return };
         for (tenant, number) in values.into_iter().filter_map(|value| known.get(value)).flatten() {
             let admitted = match tenant {

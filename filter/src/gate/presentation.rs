@@ -125,12 +125,7 @@ impl Gate {
         let (Some(sessions), Some(presenting)) = (&self.sessions, &self.presenting) else {
             return Err(Refusal::internal_error("there is nothing to show a credential with").into());
         };
-        let target = request.single(":path").ok().flatten().unwrap_or_default();
-        let target = std::str::from_utf8(target).unwrap_or_default();
-        let plain = target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic());
-        if !plain || target.len() > LONGEST_TARGET {
-            return Err(Refusal::request_malformed("the address is too long to come back to").into());
-        }
+        let target = way_back(request.single(":path").ok().flatten().unwrap_or_default())?;
         let no_random = || Halt::from(Refusal::internal_error("there are no random bytes to be had"));
         let id = random_text::<9>(around.random).ok_or_else(no_random)?;
         let secret = random_text::<32>(around.random).ok_or_else(no_random)?;
@@ -434,7 +429,7 @@ fn known_code(code: &str) -> &'static str {
     own.chain(verifiers).find(|known| *known == code).unwrap_or("presentation_refused")
 }
 
-fn stray(text: &str, code: &'static str, status: u16) -> Reply {
+pub(super) fn stray(text: &str, code: &'static str, status: u16) -> Reply {
     Page {
         title: "This cannot be opened",
         text: vec![text.to_owned()],
@@ -444,6 +439,19 @@ fn stray(text: &str, code: &'static str, status: u16) -> Reply {
     .reply(status, code)
 }
 
+/// An address of ours that a person is sent back to: a path with its query, and never another origin (threat 64).
+pub(super) fn way_back(target: &[u8]) -> Result<&str, Refusal> {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'\\';
+    if target.len() > LONGEST_TARGET {
+        return Err(Refusal::request_malformed("the address is too long to come back to"));
+    }
+    let is_ours = super::path::Path::parse(target).is_ok() && !target.starts_with(b"//") && target.iter().all(plain);
+    std::str::from_utf8(target)
+        .ok()
+        .filter(|_| is_ours)
+        .ok_or_else(|| Refusal::request_malformed("this is no address of ours to come back to"))
+}
+
 /// 303, so that whatever came before, the browser asks with GET (threat 65).
 pub(super) fn redirect(to: String, code: &'static str) -> Reply {
     let headers =
@@ -451,7 +459,7 @@ pub(super) fn redirect(to: String, code: &'static str) -> Reply {
     Reply { status: 303, code, headers, body: String::new(), grpc_status: None }
 }
 
-fn sentence(detail: &str) -> String {
+pub(super) fn sentence(detail: &str) -> String {
     let mut characters = detail.chars();
     let Some(first) = characters.next() else { return String::new() };
     let end = if detail.ends_with(['.', '!', '?']) { "" } else { "." };

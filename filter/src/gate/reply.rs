@@ -86,6 +86,18 @@ refusals! {
     token_bound: "token_bound", 401, "The token is not taken without the proof of its holder";
     /// A token is not bound to its holder, and has to be.
     token_unbound: "token_unbound", 401, "The token has to be bound to its holder";
+    /// A person has to sign in first.
+    login_required: "login_required", 401, "You have to sign in";
+    /// What came back to the callback is no answer of a provider.
+    login_malformed: "login_malformed", 400, "The provider's answer cannot be read";
+    /// The login was not begun in this browser, or is over.
+    login_unknown: "login_unknown", 400, "This sign-in was not begun here, or is over";
+    /// The provider said no.
+    login_refused: "login_refused", 403, "The provider did not sign you in";
+    /// The provider's answer is not one to trust.
+    login_failed: "login_failed", 403, "The sign-in could not be completed";
+    /// The provider cannot be reached.
+    login_unavailable: "login_unavailable", 503, "The provider cannot be reached";
     /// A token for programs is not good.
     access_token_invalid: "access_token_invalid", 401, "The token cannot be used";
     /// The proof that comes with a token for programs is not good.
@@ -192,7 +204,7 @@ impl Refusal {
     /// RFC 6750 §3: what the caller has to bring. Without any token, no error is named (§3.1).
     fn challenge(&self) -> Option<String> {
         let error = match (self.status, self.code) {
-            (401, "token_missing") => return Some(r#"Bearer realm="carded""#.to_owned()),
+            (401, "token_missing" | "login_required") => return Some(r#"Bearer realm="carded""#.to_owned()),
             (401, "presentation_required") => return Some(format!(r#"DPoP realm="carded", algs="{DPOP_ALGORITHMS}""#)),
             (401, "access_token_invalid") => {
                 return Some(format!(r#"DPoP realm="carded", error="invalid_token", algs="{DPOP_ALGORITHMS}""#));

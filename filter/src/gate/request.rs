@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::effect::Effected;
+
 /// A request's headers, pseudo headers (`:path`, `:method`, `:authority`, `:scheme`) included, in order, repeated ones
 /// and bytes that are no UTF-8 included. One buffer, with the places of names and values in it.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +11,7 @@ pub struct Request {
     buffer: Vec<u8>,
     places: Vec<(Range<usize>, Range<usize>)>,
     body: Option<Vec<u8>>,
+    effected: Option<Effected>,
 }
 
 impl Request {
@@ -55,7 +58,7 @@ impl Request {
             }
             places.push((name, value));
         }
-        Some(Self { buffer, places, body: None })
+        Some(Self { buffer, places, body: None, effected: None })
     }
 
     /// All headers in order.
@@ -94,6 +97,18 @@ impl Request {
         Self { body: Some(body), ..self }
     }
 
+    /// What came of the call that was made for this request, where there was one.
+    #[must_use]
+    pub fn effected(&self) -> Option<&Effected> {
+        self.effected.as_ref()
+    }
+
+    /// The request with what came of its call.
+    #[must_use]
+    pub fn with_effected(self, effected: Effected) -> Self {
+        Self { effected: Some(effected), ..self }
+    }
+
     /// Whether a header is there.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -115,6 +130,9 @@ impl Request {
             .capacity()
             .saturating_add(self.places.len().saturating_mul(size_of::<(Range<usize>, Range<usize>)>()))
             .saturating_add(self.body.as_ref().map_or(0, Vec::capacity))
+            .saturating_add(
+                self.effected.as_ref().map_or(0, |reply| reply.as_ref().map_or(0, |reply| reply.body.len())),
+            )
     }
 
     fn slice(&self, place: &Range<usize>) -> &[u8] {

@@ -1,6 +1,6 @@
 //! What a rule asks for: tokens of named issuers and named credentials, nested in `any` and `all`.
 
-use carded_verifier::IssuerIndex;
+use carded_verifier::{IssuerIndex, Ordered};
 
 use super::certificate::{Certificate, Wanted};
 use super::config::{ConfigError, Field, Requirement as Configured};
@@ -22,6 +22,8 @@ pub(super) enum Requirement {
     Certificate(Wanted),
     /// A credential by its place in the configuration.
     Credential(usize),
+    /// A login at this issuer.
+    Login(IssuerIndex),
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
 }
@@ -82,6 +84,13 @@ impl Requirement {
                 }
                 index.map(Self::Credential)
             }
+            Configured::Login(name) => {
+                let login = names.logins.iter().find(|login| login.name == *name);
+                if login.is_none() {
+                    errors.push(field.key("login").error(format!("there is no login `{name}` under `login`")));
+                }
+                login.map(|login| Self::Login(login.issuer))
+            }
         }
     }
 
@@ -93,22 +102,21 @@ impl Requirement {
             others.splice(0..0, tokens);
             return Self::Any(others);
         }
-        let mut issuers: Vec<IssuerIndex> = tokens.iter().flat_map(Self::issuers).collect();
-        issuers.sort_unstable();
-        issuers.dedup();
-        others.insert(0, Self::Tokens(issuers));
+        let issuers: Ordered<IssuerIndex> = tokens.iter().flat_map(Self::issuers).collect();
+        others.insert(0, Self::Tokens(issuers.keys().copied().collect()));
         Self::Any(others)
     }
 
     /// Whether the evidence is enough.
     pub(super) fn is_met(&self, facts: &Facts<'_>) -> bool {
         match self {
-            Self::Token(issuer) => facts.of(*issuer).is_some(),
+            Self::Token(issuer) => facts.token(*issuer).is_some(),
             Self::Tokens(issuers) => {
                 facts.all().any(|verified| issuers.binary_search(&verified.issuer_index()).is_ok())
             }
             Self::Certificate(wanted) => facts.certificate().is_some_and(|certificate| wanted.admits(certificate)),
             Self::Credential(credential) => facts.proof(*credential).is_some(),
+            Self::Login(issuer) => facts.login(*issuer).is_some(),
             Self::Any(members) => members.iter().any(|member| member.is_met(facts)),
             Self::All(members) => members.iter().all(|member| member.is_met(facts)),
         }
@@ -118,15 +126,14 @@ impl Requirement {
     pub(super) fn issuers(&self) -> Vec<IssuerIndex> {
         let mut found = Vec::new();
         self.collect(&mut found);
-        found.sort_unstable();
-        found.dedup();
-        found
+        let found: Ordered<IssuerIndex> = found.into_iter().collect();
+        found.keys().copied().collect()
     }
 
     /// Whether a credential is named: this one, or any.
     pub(super) fn names_credential(&self, which: Option<usize>) -> bool {
         match self {
-            Self::Token(_) | Self::Tokens(_) | Self::Certificate(_) => false,
+            Self::Token(_) | Self::Tokens(_) | Self::Certificate(_) | Self::Login(_) => false,
             Self::Credential(credential) => which.is_none_or(|which| which == *credential),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_credential(which)),
         }
@@ -135,15 +142,43 @@ impl Requirement {
     /// Whether a client certificate is named: one that admits this, or any.
     pub(super) fn names_certificate(&self, which: Option<&Certificate>) -> bool {
         match self {
-            Self::Token(_) | Self::Tokens(_) | Self::Credential(_) => false,
+            Self::Token(_) | Self::Tokens(_) | Self::Credential(_) | Self::Login(_) => false,
             Self::Certificate(wanted) => which.is_none_or(|which| wanted.admits(which)),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_certificate(which)),
         }
     }
 
+    /// Whether a login is named: at this issuer, or any.
+    pub(super) fn names_login(&self, which: Option<IssuerIndex>) -> bool {
+        match self {
+            Self::Token(_) | Self::Tokens(_) | Self::Credential(_) | Self::Certificate(_) => false,
+            Self::Login(issuer) => which.is_none_or(|which| which == *issuer),
+            Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_login(which)),
+        }
+    }
+
+    /// The logins of which one brings a person further. None where a token is missing, which no login gives; an empty list
+    /// where nothing is missing that a login could give.
+    pub(super) fn wanted_logins(&self, facts: &Facts<'_>) -> Option<Vec<IssuerIndex>> {
+        match self {
+            met if met.is_met(facts) => Some(Vec::new()),
+            Self::Token(_) | Self::Tokens(_) | Self::Certificate(_) => None,
+            Self::Credential(_) => Some(Vec::new()),
+            Self::Login(issuer) => Some(vec![*issuer]),
+            Self::Any(members) => {
+                let wanted: Vec<_> = members.iter().filter_map(|member| member.wanted_logins(facts)).collect();
+                (!wanted.is_empty()).then(|| wanted.concat())
+            }
+            Self::All(members) => {
+                let wanted: Option<Vec<_>> = members.iter().map(|member| member.wanted_logins(facts)).collect();
+                wanted.map(|wanted| wanted.concat())
+            }
+        }
+    }
+
     fn collect(&self, found: &mut Vec<IssuerIndex>) {
         match self {
-            Self::Credential(_) | Self::Certificate(_) => {}
+            Self::Credential(_) | Self::Certificate(_) | Self::Login(_) => {}
             Self::Token(issuer) => found.push(*issuer),
             Self::Tokens(issuers) => found.extend(issuers),
             Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.collect(found)),
@@ -173,6 +208,7 @@ impl Requirement {
                 )
             }
             Self::Certificate(_) => "a client certificate of those that are admitted here".to_owned(),
+            Self::Login(issuer) => format!("a login at {}", name(issuer)),
             Self::Any(members) => list(members, " or "),
             Self::All(members) => list(members, " and "),
         }

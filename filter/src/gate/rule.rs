@@ -19,7 +19,7 @@ pub(super) struct Rule {
     pub(super) asks: Asks,
     /// Where tokens are read.
     pub(super) places: Vec<Place>,
-    /// Whether credentials count here.
+    /// Whether what a session holds counts here.
     pub(super) reads_credentials: bool,
     /// Whether client certificates count here.
     pub(super) reads_certificate: bool,
@@ -102,6 +102,12 @@ impl Rule {
                 errors.push(field.key("otherwise").error("there is no credential in `require` that could be shown"));
             }
         }
+        if configured.otherwise == Some(Otherwise::Login) {
+            let requires = matches!(&asks, Some(Asks::Require(requirement)) if requirement.names_login(None));
+            if !requires && asks.is_some() {
+                errors.push(field.key("otherwise").error("there is no login in `require`"));
+            }
+        }
         let name: Rc<str> = configured.name.as_deref().map_or_else(|| index.to_string().into(), Rc::from);
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
             errors.push(
@@ -118,7 +124,9 @@ impl Rule {
             places: places(&asks, sources),
             reads_credentials: match &asks {
                 Asks::Nothing => false,
-                Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_credential(None),
+                Asks::Require(requirement) | Asks::Optional(requirement) => {
+                    requirement.names_credential(None) || requirement.names_login(None)
+                }
             },
             reads_certificate: match &asks {
                 Asks::Nothing => false,
@@ -168,6 +176,7 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
         Asks::Require(requirement) | Asks::Optional(requirement) => requirement.issuers(),
     };
     let mut places: Vec<Place> = Vec::new();
+    // in their order, and so in each place
     for issuer in issuers {
         for kind in sources.get(issuer.as_usize()).into_iter().flatten() {
             match places.iter_mut().find(|place| place.kind.is_same(kind)) {
@@ -175,9 +184,6 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
                 None => places.push(Place { kind: kind.clone(), issuers: vec![issuer] }),
             }
         }
-    }
-    for place in &mut places {
-        place.issuers.sort_unstable();
     }
     places
 }

@@ -1,5 +1,6 @@
 //! Sessions and tokens for programs: proofs that were shown, carried sealed by those who showed them, so that no state is
-//! kept and any Envoy with the same key can read them. A session satisfies `{ credential: X }` and never `{ token: X }`.
+//! kept and any Envoy with the same key can read them. A session satisfies `{ credential: X }` and `{ login: X }`, never
+//! `{ token: X }`.
 //!
 //! A damaged or ended cookie is none (threats 66 and 76). A method that changes something, and a WebSocket handshake, count
 //! only where they come from our own pages (threat 86).
@@ -21,6 +22,7 @@ use super::proof::{Proof, Shown, StatusSeen};
 use super::reply::Refusal;
 use super::request::Request;
 use super::seal::{Binding, Purpose, Random, Sealer, is_in_time};
+use super::signed_in::{KnownLogin, SignedIn};
 use super::verdicts::Verdicts;
 use super::{Gate, place};
 
@@ -37,6 +39,11 @@ pub(super) struct Sessions {
 pub(super) struct Session {
     #[serde(rename = "p")]
     pub(super) proofs: Vec<Proof>,
+    /// Its name, which is new with each login (threat 68).
+    #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
+    pub(super) id: String,
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) logins: Vec<SignedIn>,
 }
 
 /// What a token for programs holds.
@@ -58,6 +65,8 @@ pub(super) struct Brought {
     pub(super) opened: Option<Rc<Opened>>,
     /// Which of what was opened holds now, one bit for each.
     pub(super) holds: u32,
+    /// The same of the logins.
+    logins_hold: u32,
     /// Whether it came by the session's cookie, which a browser sends unasked.
     pub(super) by_cookie: bool,
     /// Whether it came by a token for programs.
@@ -70,6 +79,7 @@ pub(super) struct Brought {
 #[derive(Debug)]
 pub(super) struct Opened {
     shown: Vec<Shown>,
+    logins: Vec<KnownLogin>,
     /// When it was sealed.
     issued: Timestamp,
     /// When it ends, if not sooner by its age.
@@ -94,7 +104,8 @@ impl Opened {
     /// About how many bytes of memory it takes.
     pub(super) fn memory(&self) -> usize {
         let own = size_of::<Self>().saturating_add(self.thumbprint.capacity());
-        self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add)
+        let own = self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add);
+        self.logins.iter().map(KnownLogin::memory).fold(own, usize::saturating_add)
     }
 }
 
@@ -104,10 +115,28 @@ impl Brought {
         let all = self.opened.iter().flat_map(|opened| &opened.shown);
         all.zip(0_u32..).filter(|(_, at)| self.holds >> at & 1 == 1).map(|(shown, _)| shown)
     }
+
+    /// The logins that hold now.
+    pub(super) fn logins(&self) -> impl Iterator<Item = &KnownLogin> {
+        let all = self.opened.iter().flat_map(|opened| &opened.logins);
+        all.zip(0_u32..).filter(|(_, at)| self.logins_hold >> at & 1 == 1).map(|(login, _)| login)
+    }
+
+    /// What holds: proofs, then logins.
+    pub(super) fn all_that_holds(&self) -> u64 {
+        u64::from(self.holds) | u64::from(self.logins_hold) << 32
+    }
+
+    /// Whether anything holds.
+    pub(super) fn is_anything(&self) -> bool {
+        (self.holds | self.logins_hold) != 0
+    }
 }
 
 /// The most proofs in one session.
 const MAX_PROOFS: usize = 8;
+/// The most logins in one session.
+const MAX_LOGINS: usize = 4;
 
 impl Session {
     /// Adds proofs; a newer one of the same credential takes the place of the older.
@@ -118,9 +147,23 @@ impl Session {
         self.proofs.drain(..surplus);
     }
 
-    /// When the last of its proofs ends.
+    /// Adds a login, under a new name of the session; a newer one of the same name takes the place of the older. Where it
+    /// is of somebody else, nothing of whoever sat there before stays.
+    pub(super) fn sign_in(&mut self, id: String, login: SignedIn, now: Timestamp) {
+        if self.logins.iter().any(|old| old.name == login.name && (&old.iss, &old.sub) != (&login.iss, &login.sub)) {
+            *self = Self::default();
+        }
+        self.id = id;
+        self.logins.retain(|old| !old.has_ended(now) && old.name != login.name);
+        self.logins.push(login);
+        let surplus = self.logins.len().saturating_sub(MAX_LOGINS);
+        self.logins.drain(..surplus);
+    }
+
+    /// When the last of what is in it ends.
     fn ends(&self) -> i64 {
-        self.proofs.iter().map(|proof| proof.ends).max().unwrap_or(0)
+        let proofs = self.proofs.iter().map(|proof| proof.ends);
+        proofs.chain(self.logins.iter().map(|login| login.ends)).max().unwrap_or(0)
     }
 }
 
@@ -183,11 +226,16 @@ impl Gate {
             }
         }
         brought.holds = holds;
+        for (login, at) in brought.opened.iter().flat_map(|opened| &opened.logins).zip(0_u32..u32::BITS) {
+            if !login.signed_in.has_ended(now) {
+                brought.logins_hold |= 1 << at;
+            }
+        }
         // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
         if let Some(dpop) = use_ {
             spend_proof(&dpop, around)?;
         }
-        if brought.by_cookie && holds != 0 && !is_from_our_pages(self, request, origin) {
+        if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
             return Err(
                 Refusal::cross_site("this request changes something and does not come from our own pages").into()
             );
@@ -213,16 +261,18 @@ impl Gate {
             return is_in_time(opened.issued, now, longest).then_some(opened);
         }
         let binding = Binding { purpose, origin, to: b"" };
+        let mut logins = Vec::new();
         let (content, issued) = if is_token {
             sessions.sealer.open_dated::<Token>(binding, sealed, now, longest)?
         } else {
             let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
             let ends = session.ends();
+            logins = session.logins.into_iter().filter_map(|login| self.known_login(login)).collect();
             (Token { proofs: session.proofs, thumbprint: String::new(), ends }, issued)
         };
         let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
         let ends = Timestamp::from_unix(content.ends);
-        let opened = Rc::new(Opened { shown, issued, ends, thumbprint: content.thumbprint, key });
+        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint: content.thumbprint, key });
         if let Some(key) = key {
             verdicts.put_sealed(key, &opened, now);
         }
@@ -238,6 +288,13 @@ impl Gate {
             }
             _ => Timestamp::from_unix(i64::MAX),
         }
+    }
+
+    /// A login that is there, at the issuer that it was at.
+    fn known_login(&self, signed_in: SignedIn) -> Option<KnownLogin> {
+        let login = self.logins.iter().find(|login| login.name == signed_in.name)?;
+        let same = self.trust.issuer(login.issuer).is_some_and(|issuer| issuer.issuer.as_str() == signed_in.iss);
+        same.then_some(KnownLogin { issuer: login.issuer, signed_in })
     }
 
     /// A proof of a credential and way that are there.

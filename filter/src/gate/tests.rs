@@ -5,10 +5,12 @@ mod certificates;
 mod configuration;
 mod decisions;
 mod lending;
+mod login;
 mod minting;
 mod possession;
 mod presenting;
 mod programs;
+mod provider;
 mod remembered;
 mod sessions;
 mod shop;
@@ -140,6 +142,7 @@ impl<'a> Asked<'a> {
             Step::Reply(reply) => Became::Refused(reply.status, reply.code),
             Step::Need(fetch) => Became::Needs(fetch.url().to_string()),
             Step::Body(limit) => panic!("a body of {limit} bytes is asked for"),
+            Step::Call(effect) => panic!("{effect:?}"),
         }
     }
 }

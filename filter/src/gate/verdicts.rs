@@ -64,7 +64,7 @@ impl Verdicts {
 
     /// The key of what was minted for a caller: for all the evidence that was brought, which of it holds, and whom the token
     /// is for. Keys have one length, so that no two lists of them read the same.
-    pub(super) fn key_of_minted(&self, evidence: &[Key], holds: u32, other: &[u8]) -> Option<Key> {
+    pub(super) fn key_of_minted(&self, evidence: &[Key], holds: u64, other: &[u8]) -> Option<Key> {
         let mut bytes = Vec::with_capacity(evidence.len().saturating_mul(16).saturating_add(other.len()));
         for key in evidence {
             bytes.extend(key.0.to_le_bytes());

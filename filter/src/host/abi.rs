@@ -321,8 +321,13 @@ pub(super) fn foreign(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Starts an HTTP call of the current context. Nothing where the host refuses it (no such cluster).
-pub(super) fn http_call(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Option<u32> {
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+pub(super) fn http_call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    body: Option<&[u8]>,
+    timeout: Duration,
+) -> Option<u32> {
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout).ok()
 }
 
 /// The bytes of memory that this VM has.

@@ -1,11 +1,10 @@
 //! The documents that are being fetched, and who waits for each. The root context owns every call: one that a stream
 //! dispatched would die with it, and everyone who waits for it would hang.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use carded_verifier::{Documents, Fetch, FetchFailure, Reply};
+use carded_verifier::{Documents, Fetch, FetchFailure, Ordered, Reply};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
 use super::slot::{Found, Slot};
@@ -13,7 +12,7 @@ use super::{Nanos, abi, log};
 use crate::gate::{Fetching, Request};
 
 /// How long a lease or a call outlives the call's own timeout before it is taken for lost.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// How many documents are looked at in one turn for news from other VMs.
 const MAX_ADOPTED: usize = 256;
@@ -25,7 +24,7 @@ pub(super) struct Fetches {
     /// The document that each running call is for.
     calls: HashMap<u32, String>,
     /// Each shared document that this VM took in (or its failure), and when it was fetched.
-    seen: BTreeMap<String, (Fetch, Nanos)>,
+    seen: Ordered<String, (Fetch, Nanos)>,
     /// Up to where `adopt` looked.
     adopted: String,
     results: Vec<bool>,
@@ -146,9 +145,8 @@ impl Fetches {
     /// Takes in what other VMs fetched since: a key that its provider withdrew is withdrawn in every worker soon after the
     /// first learns of it. Looks at a bounded number of documents each time, in turn.
     pub(super) fn adopt(&mut self, known: &mut Documents) {
-        let from = (Bound::Excluded(std::mem::take(&mut self.adopted)), Bound::Unbounded);
-        let turn: Vec<_> =
-            self.seen.range(from).take(MAX_ADOPTED).map(|(id, seen)| (id.clone(), seen.clone())).collect();
+        let from = std::mem::take(&mut self.adopted);
+        let turn: Vec<_> = self.seen.after(&from).take(MAX_ADOPTED).cloned().collect();
         if turn.len() == MAX_ADOPTED {
             self.adopted = turn.last().map(|(id, _)| id.clone()).unwrap_or_default();
         }
@@ -225,10 +223,10 @@ fn call(fetch: &Fetch, how: &Fetching) -> Result<u32, FetchFailure> {
         ("accept", fetch.kind().accept()),
         ("user-agent", "carded"),
     ];
-    abi::http_call(cluster, headers, how.timeout).ok_or(FetchFailure::Unreachable)
+    abi::http_call(cluster, headers, None, how.timeout).ok_or(FetchFailure::Unreachable)
 }
 
-fn read_reply(headers: usize, body_size: usize, how: &Fetching) -> Result<Reply, FetchFailure> {
+pub(super) fn read_reply(headers: usize, body_size: usize, how: &Fetching) -> Result<Reply, FetchFailure> {
     if headers == 0 {
         return Err(FetchFailure::Unreachable);
     }

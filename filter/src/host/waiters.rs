@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::Nanos;
-use crate::gate::{Request, Waiting};
+use crate::gate::{Effected, Request, Waiting};
 
 /// All waiting requests of one worker together, in bytes of their headers.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -50,6 +50,20 @@ impl Waiters {
         self.bytes = bytes;
         self.all.insert(context, waiter);
         Ok(())
+    }
+
+    /// Whether a request waits.
+    pub(super) fn has(&self, context: u32) -> bool {
+        self.all.contains_key(&context)
+    }
+
+    /// What came of the call that a request waits for: it goes on soon. Nothing where nobody waits any more.
+    pub(super) fn effected(&mut self, context: u32, effected: Effected) {
+        let Some(waiter) = self.remove(context) else { return };
+        let waiter = Waiter { request: waiter.request.with_effected(effected), ..waiter };
+        self.bytes = self.bytes.saturating_add(waiter.request.memory());
+        self.all.insert(context, waiter);
+        self.ready.push_back(context);
     }
 
     /// Takes a request out: it is answered, or gone.

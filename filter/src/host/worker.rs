@@ -7,12 +7,13 @@ use std::time::Duration;
 use carded_verifier::Documents;
 use proxy_wasm::types::LogLevel;
 
+use super::effects::Effects;
 use super::fetches::Fetches;
 use super::metrics::Metrics;
 use super::once::SharedOnce;
 use super::waiters::{Phase, Waiter, Waiters};
 use super::{Nanos, abi, log};
-use crate::gate::{Around, Budget, Changes, Gate, Reply, Request, Silent, Step, Verdicts};
+use crate::gate::{Around, Budget, Changes, Effected, Gate, Reply, Request, Silent, Step, Verdicts};
 
 /// How many waiters are answered in one callback: more than about 300 overflow the host's stack.
 const BATCH: usize = 64;
@@ -32,6 +33,7 @@ pub(super) struct Worker {
     once: SharedOnce,
     budget: Budget,
     fetches: Fetches,
+    effects: Effects,
     waiters: Waiters,
     /// Streams of which a part is held back until the root context lets it go.
     held: Vec<u32>,
@@ -55,6 +57,7 @@ impl Worker {
             once: SharedOnce,
             budget: Budget::default(),
             fetches: Fetches::default(),
+            effects: Effects::default(),
             waiters: Waiters::default(),
             held: Vec::new(),
             metrics: Metrics::define(&gate),
@@ -168,8 +171,14 @@ impl Worker {
     /// A call was answered.
     pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize) {
         let now = Nanos::now();
-        let woken = self.fetches.replied(token, headers, body_size, self.gate.fetching(), &mut self.known, now);
-        self.waiters.wake(woken);
+        match self.effects.replied(token, headers, body_size, self.gate.fetching()) {
+            Some((context, effected)) => self.effected(context, effected),
+            None => {
+                let how = self.gate.fetching();
+                let woken = self.fetches.replied(token, headers, body_size, how, &mut self.known, now);
+                self.waiters.wake(woken);
+            }
+        }
         self.advance(now);
         self.answer(now);
     }
@@ -180,6 +189,19 @@ impl Worker {
         for ok in self.fetches.take_results() {
             self.metrics.fetched(ok);
         }
+        let waiters = &self.waiters;
+        for (context, effected) in self.effects.advance(self.gate.fetching(), now, |context| waiters.has(context)) {
+            self.effected(context, effected);
+        }
+    }
+
+    /// A call with an effect came to its end: the request that it was for goes on.
+    fn effected(&mut self, context: u32, effected: Effected) {
+        self.metrics.fetched(effected.is_ok());
+        if let Err(why) = &effected {
+            log(LogLevel::Warn, &format!("carded: a call to a provider failed: {why}"));
+        }
+        self.waiters.effected(context, effected);
     }
 
     /// Answers a batch of those whose document is there; the queue brings the next batch.
@@ -242,6 +264,22 @@ impl Worker {
                     let reply = self.gate.too_many_waiting(&waiter.request);
                     self.refuse(&waiter, decision.rule, reply);
                 }
+            }
+            Step::Call(effect) => {
+                waiter.phase.set(Phase::Undecided);
+                // once for a request: what was called before is not called again
+                if waiter.request.effected().is_some() || waiter.deadline <= now {
+                    let reply = self.gate.waited_in_vain(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                if let Err(waiter) = self.waiters.add(context, waiter, self.gate.waiting()) {
+                    let reply = self.gate.too_many_waiting(&waiter.request);
+                    self.refuse(&waiter, decision.rule, reply);
+                    return;
+                }
+                self.effects.want(context, effect);
+                self.wake();
             }
             Step::Need(fetch) => {
                 waiter.phase.set(Phase::Undecided);

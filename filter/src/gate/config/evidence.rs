@@ -169,6 +169,8 @@ pub struct KeyReference {
 pub enum Otherwise {
     /// To a wallet, to show a credential.
     Present,
+    /// To the provider, to sign in.
+    Login,
 }
 
 fn yes() -> bool {

@@ -6,6 +6,7 @@
 
 mod error;
 mod evidence;
+mod login;
 mod name;
 mod named;
 mod protobuf;
@@ -22,6 +23,7 @@ pub use evidence::{
     AgeConfig, CredentialConfig, KeyReference, Otherwise, PresentationConfig, RootConfig, SessionsConfig, StatusConfig,
     TrustedIssuerConfig, UnavailableConfig, WalletConfig,
 };
+pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
 pub use token::{BindingConfig, CertificateConfig, SigningKeyConfig, TokenConfig};
@@ -47,6 +49,9 @@ pub struct Config {
     /// What a person may be asked to show, by a name of ours (`[a-z0-9_-]+`), which is also the DCQL id.
     #[serde(default)]
     pub credentials: Named<CredentialConfig>,
+    /// Where people without a session sign in; `login.X` signs in at `issuers.X`.
+    #[serde(default)]
+    pub login: Named<LoginConfig>,
     /// How credentials are asked for.
     pub presentation: Option<PresentationConfig>,
     /// What is remembered of evidence that was shown.
@@ -89,7 +94,7 @@ impl Config {
 /// same configuration means the same in every process of a fleet.
 fn meaning(value: &Value) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for name in ["credentials", "issuers", "danger_allow_http_localhost"] {
+    for name in ["credentials", "issuers", "danger_allow_http_localhost", "login"] {
         let text = value.get(name).map(Value::to_string).unwrap_or_default();
         hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(text.as_bytes());
@@ -313,6 +318,8 @@ pub enum Requirement {
     ClientCertificate(CertificateConfig),
     /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.
     Credential(String),
+    /// A session that began with the login of that name.
+    Login(String),
     /// At least one of these.
     Any(Vec<Requirement>),
     /// All of these.

@@ -179,7 +179,7 @@ fn unsafe_configurations_are_refused() {
         "sessions.keys[0]: the environment variable KEY_none",
     );
     refused(|c| c["sessions"] = Value::Null, "`sessions`, which remember");
-    refused(|c| c["origins"] = json!([]), "`origins`, to which wallets answer");
+    refused(|c| c["origins"] = json!([]), "`origins`, to which answers come");
     refused(|c| c["presentation"] = Value::Null, "rules[1].otherwise");
     refused(|c| c["credentials"]["over21"]["trusted_issuers"] = json!([]), "credentials.over21.trusted_issuers");
     refused(|c| c["credentials"]["over21"]["trusted_issuers"] = json!(["http://dmv.example"]), "trusted_issuers[0]");

@@ -159,6 +159,7 @@ impl Shop {
                     assert!(body.len() <= limit);
                     request = request.with_body(body.as_bytes().to_vec());
                 }
+                Step::Call(effect) => panic!("{effect:?}"),
                 Step::Need(fetch) => {
                     let reply = self.network(fetch.url().as_str());
                     self.fetched += 1;

@@ -1,0 +1,271 @@
+//! The way back from a provider: `GET /.carded/callback/{login}` (OpenID Connect Core 1.0 §3.1.2.5 to §3.1.3.7). The code is
+//! exchanged once, the ID token verified, and the session begins.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use carded_verifier::{Documents, FetchFailure, IdToken, Outcome, ProviderMetadata, json, verify_id_token};
+use serde_json::Value;
+
+use super::Gate;
+use super::config::AuthMethod;
+use super::cookie;
+use super::decide::{Around, Halt};
+use super::effect::{Effect, Effected};
+use super::login::{Begun, LIFETIME, Login, nobody, page};
+use super::once::{self, NotSpent};
+use super::presentation::redirect;
+use super::reply::{Refusal, Reply};
+use super::request::Request;
+use super::seal::{Binding, Purpose, random_text};
+use super::signed_in::SignedIn;
+
+/// The longest reply of a token endpoint, in bytes.
+const LONGEST_REPLY: usize = 64 * 1024;
+
+/// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2), each there once at most.
+#[derive(Debug, Default)]
+struct Answer {
+    state: Option<String>,
+    code: Option<String>,
+    iss: Option<String>,
+    error: Option<String>,
+    description: Option<String>,
+}
+
+impl Answer {
+    fn parse(query: &[u8]) -> Result<Self, Refusal> {
+        let mut answer = Self::default();
+        for (name, value) in form_urlencoded::parse(query) {
+            let place = match &*name {
+                "state" => &mut answer.state,
+                "code" => &mut answer.code,
+                "iss" => &mut answer.iss,
+                "error" => &mut answer.error,
+                "error_description" => &mut answer.description,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(Refusal::login_malformed("a parameter comes twice"));
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// What a token endpoint gives (§3.1.3.3).
+struct Tokens {
+    id_token: String,
+    access_token: String,
+}
+
+impl Gate {
+    /// The provider sends a browser back.
+    pub(super) fn callback(
+        &self,
+        login: &Login,
+        query: Option<&[u8]>,
+        request: &Request,
+        origin: &str,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Reply, Halt> {
+        let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
+        let start = || ("Go to the start", "/".to_owned());
+        // Threat 69: without `state`, and one of `code` and `error`, it is no answer at all.
+        let answer = match Answer::parse(query.unwrap_or_default()) {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(page(&refusal, start())),
+        };
+        let Some(state) = answer.state.as_deref().filter(|_| answer.code.is_some() != answer.error.is_some()) else {
+            let refusal = Refusal::login_malformed("this address has no answer of a provider in it");
+            return Ok(page(&refusal, start()));
+        };
+        // Only the browser that began has the cookie of that name, and it opens under that name alone (threat 62).
+        let name = cookie::transaction(state);
+        let opened = name.as_ref().and_then(|name| {
+            let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
+            cookie::values(request, name)
+                .take(2)
+                .find_map(|value| sessions.sealer.open::<Begun>(binding, value, around.now, LIFETIME))
+        });
+        let begun = opened.filter(|begun| begun.login == login.name);
+        let (Some(begun), Some(name)) = (begun, name) else {
+            let refusal = Refusal::login_unknown(
+                "it belongs to another browser, is already done, or took too long: nobody was signed in by it",
+            );
+            return Ok(page(&refusal, start()));
+        };
+        let mut reply = match self.finish_login(login, &begun, &answer, state, request, origin, known, around) {
+            Ok(reply) => reply,
+            Err(Halt::Refuse(refusal)) => page(&refusal, ("Try again", begun.target)),
+            Err(halt) => return Err(halt),
+        };
+        reply.headers.push(("set-cookie", cookie::clear(&name)));
+        Ok(reply)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
+    fn finish_login(
+        &self,
+        login: &Login,
+        begun: &Begun,
+        answer: &Answer,
+        state: &str,
+        request: &Request,
+        origin: &str,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Reply, Halt> {
+        let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
+        let provider = self.provider(login, known, around)?;
+        // Mix-up (threat 63): who answers is who was asked.
+        let iss = self.trust.issuer(login.issuer).map(|issuer| issuer.issuer.as_str());
+        match &answer.iss {
+            Some(named) if Some(named.as_str()) != iss => {
+                return Err(Refusal::login_failed("the answer names another provider").into());
+            }
+            None if provider.names_itself => {
+                return Err(Refusal::login_failed("the answer does not name its provider").into());
+            }
+            _ => {}
+        }
+        let code = match (&answer.code, &answer.error) {
+            (Some(code), None) => code,
+            (_, error) => return Err(refused(error.as_deref(), answer.description.as_deref()).into()),
+        };
+        let Some(effected) = request.effected() else {
+            return Err(self.exchange(login, begun, code, provider, state, origin, around));
+        };
+        let tokens = read_tokens(effected, self.limits().json_depth)?;
+        let id_token = IdToken {
+            token: tokens.id_token.as_bytes(),
+            issuer: login.issuer,
+            client_id: &login.client_id,
+            nonce: &begun.nonce,
+            access_token: Some(&tokens.access_token),
+            max_age: login.max_age,
+        };
+        let verified = match verify_id_token(&id_token, &self.trust, known, around.now) {
+            Outcome::Verified(verified) => verified,
+            Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
+            Outcome::Denied(denied) if denied.retry_after().is_some() => {
+                return Err(Refusal::login_unavailable(denied.detail()).into());
+            }
+            Outcome::Denied(denied) => {
+                let why =
+                    format!("the provider's ID token is refused, {}: {}", denied.code().as_str(), denied.detail());
+                return Err(Refusal::login_failed(why).into());
+            }
+        };
+        let acr = verified.claims().get("acr").and_then(Value::as_str);
+        if !login.acr_values.is_empty() && !login.acr_values.iter().any(|asked| Some(asked.as_str()) == acr) {
+            return Err(
+                Refusal::login_failed("the provider signed you in, but not in the way that is needed here").into()
+            );
+        }
+        let keep = self.asked_claims(login.issuer).map_or(&[][..], |asked| asked);
+        let ends = around.now.saturating_add(sessions.lifetime);
+        let signed_in = SignedIn::of(&verified, &login.name, keep, around.now, ends);
+        let no_random = || Refusal::internal_error("there are no random bytes to be had");
+        let id = random_text::<16>(around.random).ok_or_else(no_random)?;
+        let mut session = sessions.read(request, origin, around.now);
+        session.sign_in(id, signed_in, around.now);
+        let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
+            return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
+        };
+        let mut reply = redirect(begun.target.clone(), "ok");
+        reply.headers.push(("set-cookie", set));
+        Ok(reply)
+    }
+
+    /// The code for tokens (§3.1.3.1), once.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
+    fn exchange(
+        &self,
+        login: &Login,
+        begun: &Begun,
+        code: &str,
+        provider: &ProviderMetadata,
+        state: &str,
+        origin: &str,
+        around: &mut Around<'_>,
+    ) -> Halt {
+        let until = around.now.saturating_add(LIFETIME);
+        match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
+            Ok(()) => {}
+            Err(NotSpent::Again) => return Refusal::login_unknown("this sign-in was finished before").into(),
+            Err(NotSpent::Full) => return Refusal::login_unavailable("too many people sign in at once").into(),
+        }
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", login.redirect_uri(origin).as_str()),
+            ("code_verifier", begun.verifier.as_str()),
+        ] {
+            form.append_pair(name, value);
+        }
+        let in_form = match login.auth_method {
+            Some(method) => method == AuthMethod::ClientSecretPost,
+            None => provider.secret_in_form,
+        };
+        let authorization = if in_form {
+            form.append_pair("client_id", &login.client_id).append_pair("client_secret", &login.client_secret);
+            None
+        } else {
+            // RFC 6749 §2.3.1: both are form-encoded first
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = format!("{}:{}", encode(&login.client_id), encode(&login.client_secret));
+            Some(format!("Basic {}", STANDARD.encode(pair)))
+        };
+        Halt::Call(Effect { url: provider.token_endpoint.clone(), authorization, form: form.finish() })
+    }
+}
+
+/// What the provider says instead of a code (RFC 6749 §4.1.2.1, §3.1.2.6).
+fn refused(error: Option<&str>, description: Option<&str>) -> Refusal {
+    let plain = |text: &str, most: usize| -> String {
+        text.chars().filter(|character| !character.is_control()).take(most).collect()
+    };
+    let error = plain(error.unwrap_or_default(), 64);
+    let detail = match description.map(|text| plain(text, 200)) {
+        Some(description) if !description.is_empty() => format!("the provider says: {error}, {description}"),
+        _ if error == "access_denied" => "you did not sign in, or may not".to_owned(),
+        _ => format!("the provider says: {error}"),
+    };
+    Refusal::login_refused(detail)
+}
+
+/// Reads the reply of a token endpoint (§3.1.3.3).
+fn read_tokens(effected: &Effected, depth: usize) -> Result<Tokens, Refusal> {
+    let reply = match effected {
+        Ok(reply) if reply.status >= 500 => return Err(Refusal::login_unavailable("the provider failed")),
+        Ok(reply) => reply,
+        Err(FetchFailure::HostNotConfigured) => {
+            return Err(Refusal::login_unavailable("`fetch.clusters` does not name the provider's token endpoint"));
+        }
+        Err(why) => return Err(Refusal::login_unavailable(format!("the provider did not answer: {why}"))),
+    };
+    let malformed = || Refusal::login_failed("the provider's reply to the code cannot be read");
+    if reply.body.len() > LONGEST_REPLY {
+        return Err(malformed());
+    }
+    if reply.status != 200 {
+        // an error of our own making is worth naming (RFC 6749 §5.2)
+        let known = ["invalid_client", "invalid_grant", "invalid_request", "unauthorized_client"];
+        let body = json::parse_object(&reply.body, depth).ok();
+        let error = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
+        let error = known.iter().find(|known| Some(**known) == error).copied().unwrap_or("an error");
+        return Err(Refusal::login_failed(format!("the provider refused the code: {error}")));
+    }
+    let mut body = json::parse_object(&reply.body, depth).map_err(|_| malformed())?;
+    let mut text = |name: &str| match body.remove(name) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => Err(malformed()),
+    };
+    let (id_token, access_token, kind) = (text("id_token")?, text("access_token")?, text("token_type")?);
+    if !kind.eq_ignore_ascii_case("bearer") {
+        return Err(malformed());
+    }
+    Ok(Tokens { id_token, access_token })
+}

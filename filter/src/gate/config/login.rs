@@ -1,0 +1,44 @@
+//! The part of the configuration that is about signing in.
+
+use super::tree::FromNode;
+use super::{SecretConfig, Span};
+
+/// Signing in at the issuer of the same name (OpenID Connect Core 1.0 §3.1: authorization code flow, with PKCE).
+#[derive(Debug, Clone, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LoginConfig {
+    /// Our name at the provider. Its redirect URI is `ORIGIN/.carded/callback/NAME` for each of `origins`.
+    pub client_id: String,
+    /// Our secret at the provider.
+    pub client_secret: SecretConfig,
+    /// What the provider is asked for, `openid` among it.
+    #[serde(default = "openid")]
+    pub scopes: Vec<String>,
+    /// How the secret is sent; by default as the provider's metadata says, `client_secret_basic` first.
+    pub auth_method: Option<AuthMethod>,
+    /// `prompt` of each request (§3.1.2.1), such as `select_account`.
+    pub prompt: Option<String>,
+    /// The contexts of authentication of which one is asked for (`acr_values`, §3.1.2.1); the ID token must name one of them.
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    /// How long ago the person may have signed in at the provider when they come back (`max_age`, §3.1.2.1).
+    pub max_age: Option<Span>,
+    /// What people read where they can choose between providers; by default the name.
+    pub title: Option<String>,
+}
+
+/// How a client's secret is sent to the token endpoint (OpenID Connect Core 1.0 §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// In `Authorization: Basic`.
+    ClientSecretBasic,
+    /// In the form.
+    ClientSecretPost,
+}
+
+fn openid() -> Vec<String> {
+    vec!["openid".to_owned()]
+}

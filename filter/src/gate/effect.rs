@@ -1,0 +1,26 @@
+//! A call with an effect: a code for tokens, and the like. It is made at most once for a request, by the VM that the
+//! request is at; what comes back belongs to that request alone and is never kept as a document.
+
+use std::fmt;
+
+use carded_verifier::{FetchFailure, HttpsUrl, Reply};
+
+/// One `POST` of a form.
+pub struct Effect {
+    /// Where it goes; only to an authority that `fetch.clusters` names.
+    pub url: HttpsUrl,
+    /// `authorization`, where the endpoint asks for it there.
+    pub authorization: Option<String>,
+    /// The form (`application/x-www-form-urlencoded`).
+    pub form: String,
+}
+
+/// What came of it.
+pub type Effected = Result<Reply, FetchFailure>;
+
+impl fmt::Debug for Effect {
+    /// Never shows a secret or a code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Effect").field(&self.url.as_str()).finish()
+    }
+}

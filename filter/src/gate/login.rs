@@ -1,0 +1,302 @@
+//! Signing in at a provider: OpenID Connect Core 1.0 §3.1, the authorization code flow, with PKCE S256 (RFC 7636). This file
+//! sends a browser there; `callback.rs` takes it back.
+//!
+//! Nothing is kept between the two: `state` is the random name of a cookie of this login's own, in which everything that
+//! belongs to it is sealed, bound to that name (threat 62). Tabs do not get in each other's way, any Envoy with the same
+//! key finishes what another began, and what another browser began opens nowhere.
+
+use std::time::Duration;
+
+use carded_verifier::{Documents, IssuerIndex, Outcome, ProviderMetadata, Trust};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Gate;
+use super::compile::{Environment, read_secret};
+use super::config::tree::FromNode;
+use super::config::{AuthMethod, Config, ConfigError, Field};
+use super::cookie;
+use super::decide::{Around, Halt};
+use super::page::Page;
+use super::presentation::{redirect, sentence, way_back};
+use super::reply::{Refusal, Reply};
+use super::request::Request;
+use super::seal::{Binding, Purpose, random_text};
+
+/// How long a person may take to sign in.
+pub(super) const LIFETIME: Duration = Duration::from_secs(900);
+/// The shortest secret of a client, in bytes (threat 99).
+const SHORTEST_SECRET: usize = 8;
+/// The most logins, so that a choice stays one.
+const MOST: usize = 16;
+
+/// A login, compiled.
+pub(super) struct Login {
+    /// Its name, which is its issuer's.
+    pub(super) name: String,
+    pub(super) issuer: IssuerIndex,
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+    pub(super) auth_method: Option<AuthMethod>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) acr_values: Vec<String>,
+    scope: String,
+    prompt: Option<String>,
+    title: String,
+}
+
+impl std::fmt::Debug for Login {
+    /// Never shows the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Login").field(&self.name).finish()
+    }
+}
+
+/// What the browser keeps of a login that is under way.
+#[derive(Debug, Serialize, FromNode)]
+pub(super) struct Begun {
+    /// The login's name.
+    #[serde(rename = "l")]
+    pub(super) login: String,
+    #[serde(rename = "n")]
+    pub(super) nonce: String,
+    /// `code_verifier` (RFC 7636 §4.1).
+    #[serde(rename = "v")]
+    pub(super) verifier: String,
+    /// Where the browser was going: path and query.
+    #[serde(rename = "u")]
+    pub(super) target: String,
+}
+
+/// Compiles the logins. Each is at the issuer of its name.
+pub(super) fn compile(
+    config: &Config,
+    trust: &Trust,
+    environment: Environment<'_>,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<Login> {
+    let top = Field::top("login");
+    if config.login.len() > MOST {
+        errors.push(top.error(format!("at most {MOST} logins")));
+    }
+    let mut logins = Vec::new();
+    for (name, login) in &config.login {
+        let field = top.key(name);
+        let Some(issuer) = trust.index_of(name) else {
+            errors
+                .push(field.error(format!("there is no issuer `{name}` under `issuers`, at which one could sign in")));
+            continue;
+        };
+        let configured = config.issuers.get(name);
+        let discovers = configured.is_some_and(|one| one.keys.discovery.is_some() && !one.issuer.contains("{tenant}"));
+        if !discovers {
+            errors.push(field.error(format!(
+                "the provider's endpoints come from its metadata: issuers.{name} needs `keys: {{ discovery: true }}`, and no {{tenant}}"
+            )));
+        }
+        let visible = |text: &str| !text.is_empty() && text.len() <= 256 && text.bytes().all(|b| b.is_ascii_graphic());
+        if !visible(&login.client_id) {
+            errors.push(field.key("client_id").error("between 1 and 256 visible characters"));
+        }
+        if configured.is_some_and(|one| one.audiences.contains(&login.client_id)) {
+            errors.push(
+                field.key("client_id").error(format!(
+                    "it is among issuers.{name}.audiences: an ID token would look like an access token"
+                )),
+            );
+        }
+        let secret_field = field.key("client_secret");
+        let secret = match read_secret(&login.client_secret, &secret_field, environment).map(String::from_utf8) {
+            Ok(Ok(secret)) if secret.len() >= SHORTEST_SECRET && !secret.contains(char::is_control) => secret,
+            Ok(_) => {
+                errors.push(
+                    secret_field.error(format!("it needs at least {SHORTEST_SECRET} characters, and no line break")),
+                );
+                String::new()
+            }
+            Err(error) => {
+                errors.push(error);
+                String::new()
+            }
+        };
+        if !login.scopes.iter().any(|scope| scope == "openid") || !login.scopes.iter().all(|scope| visible(scope)) {
+            errors.push(field.key("scopes").error("`openid` is one of them, and each is one word"));
+        }
+        if !login.acr_values.iter().all(|value| visible(value)) {
+            errors.push(field.key("acr_values").error("each is one word"));
+        }
+        if login.prompt.as_deref().is_some_and(|prompt| !visible(prompt) || prompt == "none") {
+            errors.push(field.key("prompt").error("`login`, `consent` or `select_account`"));
+        }
+        logins.push(Login {
+            name: name.clone(),
+            issuer,
+            client_id: login.client_id.clone(),
+            client_secret: secret,
+            auth_method: login.auth_method,
+            max_age: login.max_age.map(|span| span.duration()),
+            acr_values: login.acr_values.clone(),
+            scope: login.scopes.join(" "),
+            prompt: login.prompt.clone(),
+            title: login.title.clone().unwrap_or_else(|| name.clone()),
+        });
+    }
+    logins
+}
+
+impl Login {
+    /// The address that the provider sends people back to.
+    pub(super) fn redirect_uri(&self, origin: &str) -> String {
+        format!("{origin}/.carded/callback/{}", self.name)
+    }
+}
+
+impl Gate {
+    /// What follows where somebody has to sign in: a browser that may be sent is sent, or chooses first; everyone else reads
+    /// the refusal.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
+    pub(super) fn sign_in(
+        &self,
+        wanted: &[IssuerIndex],
+        refusal: Refusal,
+        sent: bool,
+        request: &Request,
+        origin: Option<&str>,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Halt {
+        if !sent {
+            return refusal.into();
+        }
+        let Some(origin) = origin else { return Refusal::not_ours().into() };
+        let target = match way_back(request.single(":path").ok().flatten().unwrap_or_default()) {
+            Ok(target) => target,
+            Err(refusal) => return refusal.into(),
+        };
+        let mut logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
+        match (logins.next(), logins.next()) {
+            (Some(login), None) => match self.begin_login(login, target, request, origin, known, around) {
+                Ok(reply) => Halt::Answer(reply),
+                Err(halt) => halt,
+            },
+            _ => Halt::Answer(self.choose_login(wanted, target)),
+        }
+    }
+
+    /// The page on which a person chooses a provider.
+    fn choose_login(&self, wanted: &[IssuerIndex], target: &str) -> Reply {
+        let logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
+        let target: String = form_urlencoded::byte_serialize(target.as_bytes()).collect();
+        let way = |login: &Login| (login.title.clone(), format!("/.carded/login/{}?to={target}", login.name));
+        Page {
+            title: "Sign in to go on",
+            text: vec!["Choose where you have an account.".to_owned()],
+            small: None,
+            ways: logins.map(way).collect(),
+        }
+        .reply(401, "login_required")
+    }
+
+    /// `GET /.carded/login/{login}?to=…`: begins a login that somebody chose.
+    pub(super) fn chosen_login(
+        &self,
+        login: &Login,
+        query: Option<&[u8]>,
+        request: &Request,
+        origin: &str,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Reply, Halt> {
+        let to = form_urlencoded::parse(query.unwrap_or_default()).find(|(name, _)| name == "to");
+        let to = to.map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
+        self.begin_login(login, way_back(to.as_bytes())?, request, origin, known, around)
+    }
+
+    /// Sends a browser to the provider (§3.1.2.1).
+    fn begin_login(
+        &self,
+        login: &Login,
+        target: &str,
+        request: &Request,
+        origin: &str,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Reply, Halt> {
+        let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
+        let provider = match self.provider(login, known, around) {
+            Ok(provider) => provider,
+            // whoever waits in front of a browser reads a page
+            Err(Halt::Refuse(refusal)) => return Ok(page(&refusal, ("Try again", target.to_owned()))),
+            Err(halt) => return Err(halt),
+        };
+        let no_random = || Halt::from(Refusal::internal_error("there are no random bytes to be had"));
+        let state = random_text::<24>(around.random).ok_or_else(no_random)?;
+        let nonce = random_text::<24>(around.random).ok_or_else(no_random)?;
+        let verifier = random_text::<32>(around.random).ok_or_else(no_random)?;
+        let challenge = carded_verifier::base64url::encode(Sha256::digest(&verifier));
+        let begun = Begun { login: login.name.clone(), nonce: nonce.clone(), verifier, target: target.to_owned() };
+        let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
+        let sealed = sessions.sealer.seal(binding, &begun, around.now, around.random);
+        let (Some(sealed), Some(name)) = (sealed, cookie::transaction(&state)) else { return Err(no_random()) };
+
+        let endpoint = provider.authorization_endpoint.as_str();
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("response_type", "code"),
+            ("client_id", login.client_id.as_str()),
+            ("redirect_uri", login.redirect_uri(origin).as_str()),
+            ("scope", login.scope.as_str()),
+            ("state", state.as_str()),
+            ("nonce", nonce.as_str()),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ] {
+            query.append_pair(name, value);
+        }
+        if let Some(prompt) = &login.prompt {
+            query.append_pair("prompt", prompt);
+        }
+        if let Some(max_age) = login.max_age {
+            query.append_pair("max_age", &max_age.as_secs().to_string());
+        }
+        if !login.acr_values.is_empty() {
+            query.append_pair("acr_values", &login.acr_values.join(" "));
+        }
+        let joint = if endpoint.contains('?') { '&' } else { '?' };
+        let mut reply = redirect(format!("{endpoint}{joint}{}", query.finish()), "login_required");
+        reply.headers.push(("set-cookie", cookie::set(&name, &sealed, LIFETIME)));
+        let surplus = cookie::surplus_transactions(request);
+        reply.headers.extend(surplus.iter().map(|name| ("set-cookie", cookie::clear(name))));
+        Ok(reply)
+    }
+
+    /// What the provider of a login says of itself.
+    pub(super) fn provider<'k>(
+        &self,
+        login: &Login,
+        known: &'k Documents,
+        around: &Around<'_>,
+    ) -> Result<&'k ProviderMetadata, Halt> {
+        match carded_verifier::provider_metadata(login.issuer, &self.trust, known, around.now) {
+            Outcome::Verified(provider) => Ok(provider),
+            Outcome::Need(fetch) => Err(Halt::Need(fetch)),
+            Outcome::Denied(denied) => Err(Refusal::login_unavailable(denied.detail()).into()),
+        }
+    }
+}
+
+/// Nothing is configured here to sign in with.
+pub(super) fn nobody() -> Halt {
+    Refusal::not_found("nobody signs in here").into()
+}
+
+/// A refusal as a page for people, with a way on.
+pub(super) fn page(refusal: &Refusal, way: (&str, String)) -> Reply {
+    Page {
+        title: refusal.title,
+        text: vec![sentence(&refusal.detail)],
+        small: Some(format!("Code: {}", refusal.code)),
+        ways: vec![(way.0.to_owned(), way.1)],
+    }
+    .reply(refusal.status, refusal.code)
+}

@@ -1,0 +1,86 @@
+//! What remains of a login: who signed in where, since when, and of the claims only those that the configuration passes
+//! on. A login satisfies `{ login: X }`, never `{ token: X }`.
+
+use carded_verifier::condensed::memory_of_members;
+use carded_verifier::{ClaimPath, IssuerIndex, Timestamp, VerifiedIdToken};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::config::tree::FromNode;
+use super::proof::put;
+
+/// One login, as the session keeps it. Its members have short names because browsers carry it.
+#[derive(Debug, Clone, PartialEq, Serialize, FromNode)]
+pub(super) struct SignedIn {
+    /// The login's name.
+    #[serde(rename = "n")]
+    pub(super) name: String,
+    /// `iss`.
+    #[serde(rename = "i")]
+    pub(super) iss: String,
+    /// `sub`.
+    #[serde(rename = "u")]
+    pub(super) sub: String,
+    /// When it ends, in seconds since 1970.
+    #[serde(rename = "e")]
+    pub(super) ends: i64,
+    /// When the person proved who they are: `auth_time`, or else when they came back from the provider.
+    #[serde(rename = "t")]
+    pub(super) since: i64,
+    /// The provider's name for its own session.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(super) sid: Option<String>,
+    /// The context of authentication.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(super) acr: Option<String>,
+    /// The claims that are passed on.
+    #[serde(rename = "c", default, skip_serializing_if = "Map::is_empty")]
+    pub(super) claims: Map<String, Value>,
+}
+
+impl SignedIn {
+    /// What is kept of an ID token that holds.
+    pub(super) fn of(token: &VerifiedIdToken, name: &str, keep: &[ClaimPath], now: Timestamp, ends: Timestamp) -> Self {
+        let mut claims = Map::new();
+        for path in keep {
+            if let Some(value) = path.get(token.claims()) {
+                put(&mut claims, path.names(), value);
+            }
+        }
+        let text = |name: &str| token.claims().get(name).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            name: name.to_owned(),
+            iss: token.iss().to_owned(),
+            sub: token.subject().to_owned(),
+            ends: ends.unix(),
+            since: token.auth_time().map_or(now, |then| then.min(now)).unix(),
+            sid: text("sid"),
+            acr: text("acr"),
+            claims,
+        }
+    }
+
+    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
+        Timestamp::from_unix(self.ends) <= now
+    }
+}
+
+/// A login of an issuer that this configuration knows.
+#[derive(Debug)]
+pub(super) struct KnownLogin {
+    pub(super) issuer: IssuerIndex,
+    pub(super) signed_in: SignedIn,
+}
+
+impl KnownLogin {
+    /// About how many bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        let one = &self.signed_in;
+        let texts = [&one.name, &one.iss, &one.sub].map(String::capacity);
+        let others = [&one.sid, &one.acr].map(|text| text.as_ref().map_or(0, String::capacity));
+        let texts = texts.into_iter().chain(others).fold(0, usize::saturating_add);
+        // five texts with what the allocator takes for each
+        let inside = memory_of_members(&one.claims).saturating_add(texts).saturating_add(80);
+        size_of::<Self>().saturating_add(inside)
+    }
+}

@@ -1,0 +1,84 @@
+//! Calls with an effect, each made once for one request and never shared: no lease, no document. The root context owns
+//! them as it owns fetches; what comes back for a request that is gone is dropped.
+
+use carded_verifier::FetchFailure;
+
+use super::fetches::{GRACE, read_reply};
+use super::{Nanos, abi};
+use crate::gate::{Effect, Effected, Fetching};
+
+/// The calls of one VM. Lists: as many as people who sign in at this moment.
+#[derive(Default)]
+pub(super) struct Effects {
+    queued: Vec<(u32, Effect)>,
+    running: Vec<Running>,
+}
+
+struct Running {
+    token: u32,
+    /// The stream that it is for.
+    context: u32,
+    /// After this time it is lost.
+    until: Nanos,
+}
+
+impl Effects {
+    /// Wants a call for a request. The root context must be woken to begin it.
+    pub(super) fn want(&mut self, context: u32, effect: Effect) {
+        self.queued.push((context, effect));
+    }
+
+    /// Makes what is queued for requests that still wait. Called in the root context. Gives what failed at once, or was lost.
+    pub(super) fn advance(&mut self, how: &Fetching, now: Nanos, waits: impl Fn(u32) -> bool) -> Vec<(u32, Effected)> {
+        let mut failed = Vec::new();
+        for (context, effect) in std::mem::take(&mut self.queued) {
+            if !waits(context) {
+                continue;
+            }
+            match call(&effect, how) {
+                Ok(token) => {
+                    let until = now.after(how.timeout.saturating_add(GRACE));
+                    self.running.push(Running { token, context, until });
+                }
+                Err(why) => failed.push((context, Err(why))),
+            }
+        }
+        self.running.retain(|running| {
+            let lost = running.until <= now;
+            if lost {
+                failed.push((running.context, Err(FetchFailure::Timeout)));
+            }
+            !lost
+        });
+        failed
+    }
+
+    /// The reply to a call has come, or its failure; nothing where the call is none of these.
+    pub(super) fn replied(
+        &mut self,
+        token: u32,
+        headers: usize,
+        body_size: usize,
+        how: &Fetching,
+    ) -> Option<(u32, Effected)> {
+        let at = self.running.iter().position(|running| running.token == token)?;
+        let running = self.running.swap_remove(at);
+        Some((running.context, read_reply(headers, body_size, how)))
+    }
+}
+
+fn call(effect: &Effect, how: &Fetching) -> Result<u32, FetchFailure> {
+    let authority = effect.url.authority().to_ascii_lowercase();
+    let cluster = how.clusters.get(&authority).ok_or(FetchFailure::HostNotConfigured)?;
+    let mut headers = vec![
+        (":method", "POST"),
+        (":scheme", effect.url.scheme()),
+        (":authority", authority.as_str()),
+        (":path", effect.url.path_and_query()),
+        ("accept", "application/json"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("user-agent", "carded"),
+    ];
+    headers.extend(effect.authorization.as_deref().map(|value| ("authorization", value)));
+    abi::http_call(cluster, headers, Some(effect.form.as_bytes()), how.timeout).ok_or(FetchFailure::Unreachable)
+}
