@@ -71,7 +71,7 @@ fn run(
         return deny(Code::TokenBound, "`cnf` asks for a proof, and there is none");
     }
 
-    Ok(Verified { confirmation, ..signed.verified(trust, times) })
+    Ok(signed.verified(trust, times, confirmation))
 }
 
 /// A token whose signature is its issuer's. Nothing is said yet of what it is for.
@@ -85,7 +85,12 @@ pub(crate) struct Signed<'t, 'e> {
 
 impl Signed<'_, '_> {
     /// The outcome, once all other checks passed.
-    pub(crate) fn verified(self, trust: &Trust, (expires, window): (Option<Timestamp>, Window)) -> Verified {
+    pub(crate) fn verified(
+        self,
+        trust: &Trust,
+        (expires, window): (Option<Timestamp>, Window),
+        confirmation: Option<Box<Confirmation>>,
+    ) -> Verified {
         Verified {
             issuer: self.compiled.index,
             name: self.compiled.name.clone(),
@@ -96,7 +101,7 @@ impl Signed<'_, '_> {
             provider: trust.provider().name(),
             window,
             basis: self.basis,
-            confirmation: None,
+            confirmation,
             passed: Vec::new(),
             claims: self.token.claims,
         }

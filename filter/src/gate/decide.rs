@@ -17,6 +17,7 @@ use super::config::Otherwise;
 use super::cookie;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
+use super::exchange;
 use super::facts::{Facts, Word};
 use super::once::Once;
 use super::path::Path;
@@ -222,6 +223,17 @@ impl Gate {
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
             return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, known, around));
         }
+        if let (Some(step_up), Asks::Require(requirement)) = (&rule.step_up, &rule.asks)
+            && !step_up.is_met(requirement, &facts, around.now)
+        {
+            let mut wanted: Vec<_> = self.logins.iter().map(|login| login.issuer).collect();
+            wanted.retain(|issuer| requirement.names_login(Some(*issuer)));
+            if wanted.iter().any(|issuer| facts.login(*issuer).is_some()) {
+                wanted.retain(|issuer| facts.login(*issuer).is_some());
+            }
+            let sent = rule.otherwise.is_some() && !wanted.is_empty() && is_navigation(request);
+            return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), request, origin, known, around));
+        }
         self.authorize(rule, method, &segments, &facts, trace)?;
         self.changes(request, &path, &held, &facts, &brought, around)
     }
@@ -246,7 +258,7 @@ impl Gate {
             let wanted = requirement.wanted_logins(facts).unwrap_or_default();
             if !wanted.is_empty() {
                 let sent = rule.otherwise.is_some() && is_navigation(request);
-                return self.sign_in(&wanted, refusal, sent, request, origin, known, around);
+                return self.sign_in(&wanted, refusal, sent, None, request, origin, known, around);
             }
         }
         if options.is_empty() {
@@ -301,8 +313,14 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
-                let by = Use { request, target: path.as_str(), authority, place: &place.kind, token };
+                let (verified, key) = if self.exchange.is_some() && exchange::sealed_in(token).is_some() {
+                    let origin = self.origins.of(request, authority);
+                    self.exchanged(token, place, origin, known, around, trace, &mut decision.verified)?
+                } else {
+                    self.verdict(token, place, known, around, trace, decision)?
+                };
+                let by_scheme = possession::is_scheme(&place.kind);
+                let by = Use { request, target: path.as_str(), authority, by_scheme, token: Some(token) };
                 let proof = self.possession(&verified, by, around)?;
                 held.push(Held { place, verified, key, proof });
             }
@@ -321,11 +339,25 @@ impl Gate {
     ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
         let (verdicts, now) = (&mut *around.verdicts, around.now);
         // The size limit stands before everything, also before the hash.
-        let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
-        if let Some(verified) = key.and_then(|key| verdicts.token(&key, token, place, &self.trust, known, now)) {
+        let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token, None) } else { None };
+        if let Some(verified) = key.and_then(|key| verdicts.token(&key, token, None, place, &self.trust, known, now)) {
             return Ok((verified, key));
         }
         decision.verified = decision.verified.saturating_add(1);
+        self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
+    }
+
+    /// Verifies a token, and remembers the verdict where it holds.
+    pub(super) fn judge(
+        &self,
+        token: &[u8],
+        key: Option<Key>,
+        place: &Place,
+        known: &Documents,
+        around: &mut Around<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<Rc<Condensed>, Halt> {
+        let (verdicts, now) = (&mut *around.verdicts, around.now);
         match verify(
             &Evidence::access_token(token).holder_proves().accepted_issuers(&place.issuers),
             &self.trust,
@@ -341,7 +373,7 @@ impl Gate {
                 if let Some(key) = key {
                     verdicts.put_token(key, &condensed, basis, now);
                 }
-                Ok((condensed, key))
+                Ok(condensed)
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));

@@ -14,12 +14,14 @@ mod credential;
 mod decide;
 mod effect;
 mod endpoint;
+mod exchange;
 mod facts;
 mod forward;
 mod key;
 mod lent;
 mod lint;
 mod login;
+mod logout;
 mod minting;
 mod once;
 mod origin;
@@ -39,6 +41,7 @@ mod rule;
 mod seal;
 mod session;
 mod signed_in;
+mod step_up;
 mod trace;
 mod verdicts;
 
@@ -63,6 +66,7 @@ pub use verdicts::Verdicts;
 
 use compile::IssuerExtra;
 use credential::Credential;
+use exchange::Exchange;
 use facts::{ClaimRef, Names};
 use forward::Forward;
 use login::Login;
@@ -110,6 +114,7 @@ pub struct Gate {
     policies: Policies,
     forward: Forward,
     minting: Option<Minting>,
+    exchange: Option<Exchange>,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -173,6 +178,7 @@ impl Gate {
             minting::check_issuers(token, config, &mut errors);
             Minting::compile(token, config, names, environment, &mut errors)
         });
+        let exchange = config.exchange.as_ref().map(|one| Exchange::compile(one, config, &trust, &mut errors));
         compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
@@ -184,7 +190,8 @@ impl Gate {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, named(), minting.as_ref().map_or(&[], Minting::known), &policies);
+        let of_all = minting.as_ref().map_or(&[][..], Minting::known);
+        let asked = facts::asked_of_tokens(&trust, named(), of_all, &policies, &rules);
         let mut gate = Self {
             trust,
             limits,
@@ -200,6 +207,7 @@ impl Gate {
             policies,
             forward,
             minting,
+            exchange,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

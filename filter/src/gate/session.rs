@@ -343,7 +343,7 @@ impl Gate {
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
         };
-        let verified = self.proof_of_key(request, target, origin, token, &opened.thumbprint, now)?;
+        let verified = self.proof_of_key(request, target, origin, Some(token), &opened.thumbprint, now)?;
         Ok((opened, verified))
     }
 }
@@ -366,7 +366,7 @@ pub(super) fn dpop_token(request: &Request) -> Result<Option<&[u8]>, Refusal> {
 }
 
 /// Whether a request that a session carries may act: it only reads, or it comes from our own pages.
-fn is_from_our_pages(gate: &Gate, request: &Request, origin: &str) -> bool {
+pub(super) fn is_from_our_pages(gate: &Gate, request: &Request, origin: &str) -> bool {
     let method = request.single(":method").ok().flatten().unwrap_or_default();
     let reads = matches!(method, b"GET" | b"HEAD" | b"OPTIONS");
     if reads && !request.has("upgrade") {

@@ -4,8 +4,10 @@
 mod certificates;
 mod configuration;
 mod decisions;
+mod exchange;
 mod lending;
 mod login;
+mod logout;
 mod minting;
 mod possession;
 mod presenting;
@@ -14,6 +16,7 @@ mod provider;
 mod remembered;
 mod sessions;
 mod shop;
+mod step_up;
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ pub use evidence::{
 pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
-pub use token::{BindingConfig, CertificateConfig, SigningKeyConfig, TokenConfig};
+pub use token::{BindingConfig, CertificateConfig, ExchangeConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -64,6 +64,8 @@ pub struct Config {
     /// What the services behind are told.
     #[serde(default)]
     pub forward: ForwardConfig,
+    /// Opaque tokens for those of providers.
+    pub exchange: Option<ExchangeConfig>,
     /// Where documents (key sets, discovery) are fetched from, and how long they serve.
     #[serde(default)]
     pub fetch: FetchConfig,
@@ -254,6 +256,11 @@ pub struct RuleConfig {
     pub optional: Option<Requirement>,
     /// Where a browser is sent that lacks what `require` asks for; programs get a 401 in any case.
     pub otherwise: Option<Otherwise>,
+    /// The contexts of authentication of which the login or token must name one (`acr`, RFC 9470).
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    /// How long ago somebody may have signed in at most (`auth_time`, RFC 9470).
+    pub max_age: Option<Span>,
     /// Whether an allow of the policies is needed as well.
     #[serde(default)]
     pub authorize: bool,
