@@ -71,11 +71,7 @@ impl AgePolicy {
 
     /// The age itself, then the higher ones that do, each once and in order.
     fn ages(&self) -> Vec<u8> {
-        let mut ages: Vec<u8> = self.higher.iter().copied().filter(|age| *age > self.at_least).collect();
-        ages.push(self.at_least);
-        ages.sort_unstable();
-        ages.dedup();
-        ages
+        (self.at_least..=u8::MAX).filter(|age| *age == self.at_least || self.higher.contains(age)).collect()
     }
 
     /// Whether every birth date that is there says so, and one is there.

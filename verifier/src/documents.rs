@@ -11,6 +11,7 @@ use crate::discovery::{self, ProviderMetadata};
 use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::jwks::KeySet;
 use crate::limits::Limits;
+use crate::ordered::Ordered;
 use crate::revocation::compact::{Pages, Taken, pages_of};
 use crate::revocation::lists::Lists;
 use crate::revocation::{self, MOST_JSON};
@@ -18,7 +19,6 @@ use crate::status_list::StatusListToken;
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -90,9 +90,10 @@ impl std::error::Error for DocumentError {}
 #[derive(Debug)]
 pub struct Documents {
     limits: Limits,
-    entries: BTreeMap<Slot, Entry>,
+    /// boxed, so that little is moved where one is put in between
+    entries: Ordered<Slot, Box<Entry>>,
     /// when a fetch for a made-up tenant last failed: one for the issuer, not one for each name
-    unknown_failed: BTreeMap<IssuerIndex, Timestamp>,
+    unknown_failed: Ordered<IssuerIndex, Timestamp>,
     /// see [`version`](Self::version)
     version: u64,
     /// how many different documents there ever were
@@ -187,8 +188,8 @@ impl Documents {
     pub fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
-            entries: BTreeMap::new(),
-            unknown_failed: BTreeMap::new(),
+            entries: Ordered::new(),
+            unknown_failed: Ordered::new(),
             version: 0,
             revisions: 0,
             revocations: Lists::default(),
@@ -224,7 +225,7 @@ impl Documents {
             self.revocations.fail(fetch, now);
             return;
         }
-        let failure = || Entry { fetch: fetch.clone(), document: None, failed: Some(now) };
+        let failure = || Box::new(Entry { fetch: fetch.clone(), document: None, failed: Some(now) });
         match self.entries.get_mut(fetch.slot()) {
             Some(entry) if entry.fetch == *fetch => entry.failed = Some(now),
             // the provider has moved its keys: those of the old address serve no more
@@ -400,7 +401,7 @@ impl Documents {
             self.changed();
         }
         let entry = Entry { fetch: fetch.clone(), document: Some(document), failed: None };
-        self.entries.insert(fetch.slot().clone(), entry);
+        self.entries.insert(fetch.slot().clone(), Box::new(entry));
         if fetch.kind() == DocumentKind::StatusList {
             self.bound_status_lists(fetch);
         }
@@ -409,21 +410,18 @@ impl Documents {
 
     /// Forgets the oldest status lists while all of them together take more than they may; never the newest.
     fn bound_status_lists(&mut self, newest: &Fetch) {
-        let lists = |entries: &BTreeMap<Slot, Entry>| {
-            let kept = entries.iter().filter(|(slot, _)| slot.kind == DocumentKind::StatusList);
-            kept.filter_map(|(slot, entry)| entry.document.as_ref().map(|d| (d.fetched, d.memory(), slot.clone())))
-                .collect::<Vec<_>>()
-        };
-        let mut lists = lists(&self.entries);
-        let mut memory: usize = lists.iter().map(|(_, memory, _)| memory).sum();
-        lists.sort_by_key(|(fetched, _, _)| *fetched);
-        for (_, bytes, slot) in lists {
-            if memory <= self.limits.status_memory {
-                break;
+        loop {
+            let (mut memory, mut oldest) = (0_usize, None);
+            for (slot, entry) in self.entries.iter().filter(|(slot, _)| slot.kind == DocumentKind::StatusList) {
+                let Some(document) = &entry.document else { continue };
+                memory = memory.saturating_add(document.memory());
+                if slot != newest.slot() && oldest.is_none_or(|(fetched, _)| document.fetched < fetched) {
+                    oldest = Some((document.fetched, slot));
+                }
             }
-            if slot != *newest.slot() {
-                self.forget(&slot);
-                memory = memory.saturating_sub(bytes);
+            match oldest.map(|(_, slot)| slot.clone()) {
+                Some(slot) if memory > self.limits.status_memory => self.forget(&slot),
+                _ => return,
             }
         }
     }
@@ -509,7 +507,7 @@ impl Documents {
     /// About how many bytes they take: an estimate from what they were parsed from.
     pub fn memory(&self) -> usize {
         const ENTRY: usize = 1024;
-        let memory = |entry: &Entry| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
+        let memory = |entry: &Box<Entry>| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
         self.entries.values().map(memory).sum::<usize>() + self.revocations.memory()
     }
 

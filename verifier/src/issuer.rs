@@ -1,9 +1,9 @@
 //! An issuer that may vouch for a caller (`iss`, RFC 7519 section 4.1.1), alone or as a pattern of tenants.
 use crate::algorithm::Algorithm;
 use crate::jwks::KeySet;
+use crate::ordered::Ordered;
 use crate::required_claim::RequiredClaim;
 use crate::url::{HttpsUrl, UrlError, UrlPolicy};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Issuer {
     /// What `iss` must be.
     pub issuer: IssuerId,
     /// For a pattern: the only tenants that are trusted. `None` trusts every tenant.
-    pub tenants: Option<BTreeSet<String>>,
+    pub tenants: Option<Ordered<String>>,
     /// `aud` must name one of these; at least one.
     pub audiences: Vec<String>,
     /// The only algorithms that its tokens may use; at least one.

@@ -1,12 +1,12 @@
 //! One key, parsed once (JWK: RFC 7517 section 4; RSA, EC and oct members: RFC 7518 section 6; OKP: RFC 8037 section
 //! 2).
+mod spki;
+
 use crate::algorithm::{Algorithm, KeyType};
 use crate::base64url;
 use ed25519_dalek::VerifyingKey as Ed25519Key;
-use jsonwebtoken::jwk::{AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use p256::ecdsa::VerifyingKey as P256Key;
 use p384::ecdsa::VerifyingKey as P384Key;
-use rsa::pkcs8::EncodePublicKey;
 use rsa::{BoxedUint, RsaPublicKey};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -92,7 +92,7 @@ impl PublicKey {
             rsa::Error::ModulusTooSmall => KeyError::TooShort,
             _ => KeyError::Invalid,
         })?;
-        let spki = key.to_public_key_der().map_err(|_| KeyError::Invalid)?.into_vec();
+        let spki = spki::rsa(modulus, exponent);
         Ok(Self { material: Material::Rsa(Box::new(key)), spki, published: false })
     }
 
@@ -233,9 +233,8 @@ impl PublicKey {
     pub fn thumbprint(&self) -> Option<String> {
         let members = self.to_jwk()?;
         // in the order of their names, without white space; the values are plain ASCII
-        let mut names: Vec<_> = members.iter().collect();
-        names.sort_by_key(|(name, _)| *name);
-        let text: Vec<String> = names.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let member = |name: &&str| members.get(*name).map(|value| format!("\"{name}\":{value}"));
+        let text: Vec<String> = ["crv", "e", "kty", "n", "x", "y"].iter().filter_map(member).collect();
         Some(base64url::encode(Sha256::digest(format!("{{{}}}", text.join(",")))))
     }
 
@@ -245,33 +244,25 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError`] where the key cannot be used here.
     pub fn from_jwk(jwk: &Map<String, Value>) -> Result<(Self, Option<Algorithm>), KeyError> {
-        // The types are jsonwebtoken's. They hold the shape only, so sizes, curves and encodings are checked here.
-        let parsed: Jwk = serde_json::from_value(Value::Object(jwk.clone())).map_err(|_| KeyError::Malformed)?;
-        check_purpose(&parsed.common)?;
-        let key = match &parsed.algorithm {
-            AlgorithmParameters::RSA(rsa) => Self::rsa(&decode(&rsa.n)?, &decode(&rsa.e)?),
-            AlgorithmParameters::EllipticCurve(ec) => {
-                let key_type = match ec.curve {
-                    EllipticCurve::P256 => KeyType::P256,
-                    EllipticCurve::P384 => KeyType::P384,
+        check_common(jwk)?;
+        let (text, octets) = (|name| needed(jwk, name), |name| decode(needed(jwk, name)?));
+        let key = match text("kty")? {
+            "RSA" => Self::rsa(&octets("n")?, &octets("e")?),
+            "EC" => {
+                let key_type = match text("crv")? {
+                    "P-256" => KeyType::P256,
+                    "P-384" => KeyType::P384,
                     _ => return Err(KeyError::Unsupported),
                 };
-                Self::ec(key_type, &decode(&ec.x)?, &decode(&ec.y)?)
+                Self::ec(key_type, &octets("x")?, &octets("y")?)
             }
-            AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
-                Self::ed25519(&decode(&okp.x)?)
-            }
-            AlgorithmParameters::OctetKey(oct) => Self::secret(&decode(&oct.value)?),
+            "OKP" if text("crv")? == "Ed25519" => Self::ed25519(&octets("x")?),
+            "oct" => Self::secret(&octets("k")?),
             _ => Err(KeyError::Unsupported),
         }?;
-        let algorithm = match parsed.common.key_algorithm {
+        let algorithm = match optional(jwk, "alg")? {
             None => None,
-            Some(named) => Some(
-                jsonwebtoken::Algorithm::try_from(named)
-                    .ok()
-                    .and_then(Algorithm::from_jsonwebtoken)
-                    .ok_or(KeyError::Unsupported)?,
-            ),
+            Some(named) => Some(Algorithm::parse(named).ok_or(KeyError::Unsupported)?),
         };
         match algorithm {
             Some(algorithm) if algorithm.key_type() != key.key_type() => Err(KeyError::WrongAlgorithm),
@@ -302,11 +293,39 @@ pub fn is_symmetric(jwk: &Map<String, Value>) -> bool {
     jwk.contains_key("k") || jwk.get("kty").and_then(Value::as_str) == Some("oct")
 }
 
-/// `use` must be `sig` and `key_ops` have `verify`, where they are there (RFC 7517 sections 4.2 and 4.3).
-fn check_purpose(common: &CommonParameters) -> Result<(), KeyError> {
-    let used = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
-    let verifies = common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+/// Members that every key may have must be what they are (RFC 7517 section 4). `use` must be `sig` and `key_ops` have
+/// `verify`, where they are there (sections 4.2 and 4.3).
+fn check_common(jwk: &Map<String, Value>) -> Result<(), KeyError> {
+    for name in ["alg", "kid", "x5u", "x5t", "x5t#S256"] {
+        optional(jwk, name)?;
+    }
+    texts(jwk, "x5c")?;
+    let used = optional(jwk, "use")?.is_none_or(|purpose| purpose == "sig");
+    let verifies = texts(jwk, "key_ops")?
+        .is_none_or(|operations| operations.iter().any(|operation| operation.as_str() == Some("verify")));
     if used && verifies { Ok(()) } else { Err(KeyError::NotForSignatures) }
+}
+
+/// A text; `null` is as good as absent.
+fn optional<'a>(jwk: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyError> {
+    match jwk.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(KeyError::Malformed),
+    }
+}
+
+fn needed<'a>(jwk: &'a Map<String, Value>, name: &str) -> Result<&'a str, KeyError> {
+    optional(jwk, name)?.ok_or(KeyError::Malformed)
+}
+
+/// A list of texts; `null` is as good as absent.
+fn texts<'a>(jwk: &'a Map<String, Value>, name: &str) -> Result<Option<&'a [Value]>, KeyError> {
+    match jwk.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(texts)) if texts.iter().all(Value::is_string) => Ok(Some(texts)),
+        Some(_) => Err(KeyError::Malformed),
+    }
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, KeyError> {
@@ -318,18 +337,60 @@ fn strip_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(zeros..).unwrap_or_default()
 }
 
-/// What stands before the key itself in a SubjectPublicKeyInfo; fixed, as each curve's key has one length.
-mod spki {
-    /// id-ecPublicKey, secp256r1 (RFC 5480 section 2.1.1)
-    pub(super) const P256: &[u8] = &[
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-    ];
-    /// id-ecPublicKey, secp384r1
-    pub(super) const P384: &[u8] = &[
-        0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
-        0x00, 0x22, 0x03, 0x62, 0x00,
-    ];
-    /// id-Ed25519 (RFC 8410 section 4)
-    pub(super) const ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is no JWK for `jsonwebtoken` is none here. (It takes `null` for a type, and looks into no number.)
+    #[test]
+    fn every_member_must_be_of_its_type() {
+        let bytes = |length: usize| base64url::encode(vec![0xc5; length]);
+        let ed25519 = base64url::encode(curve25519_dalek::constants::ED25519_BASEPOINT_COMPRESSED.as_bytes());
+        let keys = [
+            json!({ "kty": "RSA", "n": bytes(256), "e": "AQAB" }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": ed25519 }),
+            json!({ "kty": "oct", "k": bytes(64) }),
+        ];
+        let values = [
+            json!(null),
+            json!(1),
+            json!("x"),
+            json!(["x"]),
+            json!(["verify", 1]),
+            json!({}),
+            json!(["verify"]),
+            json!("sig"),
+        ];
+        let (mut taken, mut refused) = (0, 0);
+        for key in keys {
+            let key = key.as_object().unwrap();
+            assert!(PublicKey::from_jwk(key).is_ok(), "{key:?}");
+            for name in [
+                "kty", "crv", "n", "e", "x", "y", "k", "use", "key_ops", "alg", "kid", "x5u", "x5c", "x5t", "x5t#S256",
+                "other",
+            ] {
+                for value in &values {
+                    let mut changed = key.clone();
+                    changed.insert(name.to_owned(), value.clone());
+                    let theirs = serde_json::from_value::<jsonwebtoken::jwk::Jwk>(Value::Object(changed.clone()));
+                    match PublicKey::from_jwk(&changed) {
+                        Ok(_) => {
+                            taken += 1;
+                            assert!(theirs.is_ok(), "{changed:?}");
+                        }
+                        Err(why) => {
+                            refused += 1;
+                            assert!(
+                                theirs.is_err()
+                                    || why != KeyError::Malformed
+                                    || matches!(name, "kty" | "crv" | "n" | "e" | "x" | "k"),
+                                "{changed:?}: {why}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        assert!(taken > 100 && refused > 100, "{taken} {refused}");
+    }
 }

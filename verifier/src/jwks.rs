@@ -2,8 +2,8 @@
 use crate::algorithm::{Algorithm, KeyType};
 use crate::json::{self, JsonError};
 use crate::jwk::{KeyError, PublicKey, has_private_part, is_symmetric};
+use crate::ordered::Ordered;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 const DEPTH: usize = 16;
@@ -14,7 +14,7 @@ const MOST_KEYS: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
-    by_kid: BTreeMap<String, usize>,
+    by_kid: Ordered<String, usize>,
     skipped: Vec<KeyError>,
     /// the one key has no `kid` and serves whatever `kid` a token names: a secret that the configuration gives
     ignores_kid: bool,
@@ -94,8 +94,8 @@ impl KeySet {
             return Err(KeySetError::TooMany);
         }
         let symmetric_allowed = allowed.iter().any(|algorithm| algorithm.is_symmetric());
-        let mut set = Self { keys: Vec::new(), by_kid: BTreeMap::new(), skipped: Vec::new(), ignores_kid: false };
-        let mut kids = BTreeSet::new();
+        let mut set = Self { keys: Vec::new(), by_kid: Ordered::new(), skipped: Vec::new(), ignores_kid: false };
+        let mut kids = Ordered::new();
         for member in members {
             let jwk = member.as_object().ok_or(KeySetError::Malformed)?;
             if !jwk.get("kty").is_some_and(Value::is_string) {
@@ -106,7 +106,7 @@ impl KeySet {
                 Some(Value::String(kid)) => Some(kid.as_str()),
                 Some(_) => return Err(KeySetError::Malformed),
             };
-            if kid.is_some_and(|kid| !kids.insert(kid)) {
+            if kid.is_some_and(|kid| kids.insert(kid, ()).is_some()) {
                 return Err(KeySetError::DuplicateKid);
             }
             if has_private_part(jwk) {
@@ -143,7 +143,7 @@ impl KeySet {
         }
         Ok(Self {
             keys: vec![Key { key, algorithm: Some(algorithm) }],
-            by_kid: BTreeMap::new(),
+            by_kid: Ordered::new(),
             skipped: Vec::new(),
             ignores_kid: true,
         })
@@ -177,7 +177,7 @@ impl KeySet {
     /// What the set calls one of its keys.
     pub(crate) fn kid_of(&self, key: &PublicKey) -> Option<&str> {
         let at = self.keys.iter().position(|ours| std::ptr::eq(&raw const ours.key, key))?;
-        self.by_kid.iter().find(|(_, place)| **place == at).map(|(kid, _)| kid.as_str())
+        self.by_kid.iter().find(|(_, place)| *place == at).map(|(kid, _)| kid.as_str())
     }
 
     /// The one key for a token: by `kid` where it names one, else the only key of its algorithm. A key serves one

@@ -9,13 +9,13 @@ mod response;
 pub use request::{AuthorizationRequest, RequestError};
 pub use response::{AuthorizationResponse, ResponseError};
 
+use crate::ordered::Ordered;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// The parameters of an `application/x-www-form-urlencoded` text that are among `known`; others are ignored, as RFC 6749
 /// section 3.1 asks. An empty one counts as absent (same section).
-fn parameters<'a>(text: &'a [u8], known: &[&'static str]) -> Result<BTreeMap<&'static str, Cow<'a, str>>, FormError> {
-    let mut found = BTreeMap::new();
+fn parameters<'a>(text: &'a [u8], known: &[&'static str]) -> Result<Ordered<&'static str, Cow<'a, str>>, FormError> {
+    let mut found = Ordered::new();
     for (name, value) in form_urlencoded::parse(text) {
         let Some(name) = known.iter().find(|known| **known == name) else {
             continue;
@@ -28,7 +28,11 @@ fn parameters<'a>(text: &'a [u8], known: &[&'static str]) -> Result<BTreeMap<&'s
             return Err(FormError::Repeated(name));
         }
     }
-    found.retain(|_, value| !value.is_empty());
+    for name in known {
+        if found.get(name).is_some_and(|value| value.is_empty()) {
+            found.remove(name);
+        }
+    }
     Ok(found)
 }
 

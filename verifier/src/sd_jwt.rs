@@ -14,10 +14,10 @@ use crate::base64url;
 use crate::dcql::ConcretePathElement;
 use crate::json;
 use crate::limits::Limits;
+use crate::ordered::Ordered;
 use crate::outcome::Code;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha384, Sha512};
-use std::collections::{BTreeMap, BTreeSet};
 
 type Refusal = (Code, String);
 
@@ -142,7 +142,7 @@ pub(crate) fn process(
     view: View,
 ) -> Result<Processed, Refusal> {
     let hash = SdHash::of_payload(&payload)?;
-    let mut by_digest = BTreeMap::new();
+    let mut by_digest = Ordered::new();
     for (index, text) in disclosures.iter().enumerate() {
         let disclosure = parse_disclosure(text, limits)?;
         if by_digest.insert(hash.digest(text), (index, disclosure)).is_some() {
@@ -153,7 +153,7 @@ pub(crate) fn process(
         return Err(invalid(format!("`{name}` may not be withheld, not even in part")));
     }
     let places = if view == View::Holder { vec![Vec::new(); disclosures.len()] } else { Vec::new() };
-    let (seen, path, depth) = (BTreeSet::new(), Vec::new(), limits.json_depth);
+    let (seen, path, depth) = (Ordered::new(), Vec::new(), limits.json_depth);
     let mut work = Work { by_digest, seen, depth, never, view, path, places };
     work.object(&mut payload, 1)?;
     payload.remove("_sd_alg");
@@ -212,9 +212,9 @@ fn withholds(value: &Value) -> bool {
 
 struct Work<'a> {
     /// the disclosures that have no place yet
-    by_digest: BTreeMap<String, (usize, Disclosure)>,
+    by_digest: Ordered<String, (usize, Disclosure)>,
     /// every digest of the structure, with those of decoys and of what is withheld
-    seen: BTreeSet<String>,
+    seen: Ordered<String>,
     /// how deep the whole may be
     depth: usize,
     never: &'a [&'a str],
@@ -316,7 +316,7 @@ impl Work<'_> {
     /// The disclosure of a digest, which may stand nowhere else (section 7.1, step 4).
     fn take(&mut self, digest: String) -> Result<Option<(usize, Disclosure)>, Refusal> {
         let found = self.by_digest.remove(&digest);
-        if self.seen.insert(digest) { Ok(found) } else { Err(invalid("a digest is there twice")) }
+        if self.seen.insert(digest, ()).is_none() { Ok(found) } else { Err(invalid("a digest is there twice")) }
     }
 
     fn step(&mut self, element: impl FnOnce() -> ConcretePathElement) {

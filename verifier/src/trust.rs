@@ -8,6 +8,7 @@ use crate::issuer::{Issuer, IssuerId, KeySource, is_tenant, origin_of};
 use crate::jwks::KeySet;
 use crate::jwt::bare_type;
 use crate::limits::Limits;
+use crate::ordered::Ordered;
 use crate::provider::SignatureProvider;
 use crate::revocation::{CompiledSource, RevocationSource};
 use crate::url::UrlPolicy;
@@ -157,7 +158,7 @@ impl Compiled {
     pub(crate) fn names_tenant(&self, tenant: Option<&str>) -> bool {
         match tenant {
             None => true,
-            Some(tenant) => self.issuer.tenants.as_ref().is_some_and(|tenants| tenants.contains(tenant)),
+            Some(tenant) => self.issuer.tenants.as_ref().is_some_and(|tenants| tenants.contains_key(tenant)),
         }
     }
 
@@ -380,7 +381,7 @@ impl Trust {
         for compiled in &self.issuers {
             fetches.extend(compiled.first.clone());
             if compiled.first.is_none() && matches!(compiled.issuer.keys, KeySource::Discovery) {
-                let tenants = compiled.issuer.tenants.iter().flatten();
+                let tenants = compiled.issuer.tenants.iter().flat_map(Ordered::keys);
                 fetches.extend(tenants.filter_map(|tenant| compiled.discovery(Some(tenant), self.limits.url_policy)));
             }
         }
@@ -404,7 +405,7 @@ impl Trust {
         self.patterns.get(origin_of(iss))?.iter().find_map(|index| {
             let compiled = self.compiled(*index)?;
             let tenant = compiled.issuer.issuer.tenant_of(iss)?;
-            let trusted = compiled.issuer.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant));
+            let trusted = compiled.issuer.tenants.as_ref().is_none_or(|tenants| tenants.contains_key(tenant));
             trusted.then_some((compiled, Some(tenant)))
         })
     }
@@ -445,7 +446,7 @@ fn check_issuer(issuer: &Issuer) -> Result<(), TrustError> {
         _ => {}
     }
     if let Some(tenants) = &issuer.tenants
-        && (!issuer.issuer.is_pattern() || tenants.is_empty() || !tenants.iter().all(|t| is_tenant(t)))
+        && (!issuer.issuer.is_pattern() || tenants.is_empty() || !tenants.keys().all(|t| is_tenant(t)))
     {
         return Err(TrustError::Tenants(name()));
     }

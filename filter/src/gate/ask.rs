@@ -1,8 +1,6 @@
 //! What is asked of a wallet where a rule's requirement is not met yet: which sets of credentials would meet it, and the
 //! DCQL query that asks for one of them (OpenID4VP 1.0 §6).
 
-use std::collections::BTreeSet;
-
 use carded_verifier::Trust;
 use carded_verifier::dcql::{CredentialQuery, CredentialSetQuery, Query};
 
@@ -10,8 +8,8 @@ use super::credential::Credential;
 use super::facts::Facts;
 use super::requirement::Requirement;
 
-/// Sets of credentials (by their place in the configuration), each of which would be enough.
-pub(super) type Options = Vec<BTreeSet<usize>>;
+/// Sets of credentials (by their place in the configuration, in order), each of which would be enough.
+pub(super) type Options = Vec<Vec<usize>>;
 
 /// The most sets that are looked at; a requirement with more is answered by the first.
 const MAX_OPTIONS: usize = 32;
@@ -23,30 +21,41 @@ pub(super) fn options(requirement: &Requirement, facts: &Facts<'_>) -> Options {
     options.retain(|set| !set.is_empty());
     // a set that holds another asks for more than is needed
     let all = options.clone();
-    options.retain(|set| !all.iter().any(|other| other != set && other.is_subset(set)));
+    options.retain(|set| !all.iter().any(|other| other != set && other.iter().all(|one| set.contains(one))));
     options.dedup();
     options
 }
 
 fn sets(requirement: &Requirement, facts: &Facts<'_>) -> Options {
     match requirement {
-        met if met.is_met(facts) => vec![BTreeSet::new()],
+        met if met.is_met(facts) => vec![Vec::new()],
         Requirement::Token(_) | Requirement::Tokens(_) | Requirement::Certificate(_) | Requirement::Login(_) => {
             Vec::new()
         }
-        Requirement::Credential(index) => vec![BTreeSet::from([*index])],
+        Requirement::Credential(index) => vec![vec![*index]],
         Requirement::Any(members) => members.iter().flat_map(|member| sets(member, facts)).take(MAX_OPTIONS).collect(),
-        Requirement::All(members) => members.iter().fold(vec![BTreeSet::new()], |so_far, member| {
+        Requirement::All(members) => members.iter().fold(vec![Vec::new()], |so_far, member| {
             let more = sets(member, facts);
-            let joined = so_far.iter().flat_map(|a| more.iter().map(move |b| a.union(b).copied().collect()));
+            let joined = so_far.iter().flat_map(|a| more.iter().map(move |b| union(a, b)));
             joined.take(MAX_OPTIONS).collect()
         }),
     }
 }
 
+/// What is in one of them or in both, in order.
+fn union(one: &[usize], other: &[usize]) -> Vec<usize> {
+    let mut both = one.to_vec();
+    for index in other {
+        if let Err(at) = both.binary_search(index) {
+            both.insert(at, *index);
+        }
+    }
+    both
+}
+
 /// The query that asks for one of the sets. Every way of a credential is one credential query.
 pub(super) fn query(options: &Options, credentials: &[Credential], trust: &Trust) -> Query {
-    let wanted: BTreeSet<usize> = options.iter().flatten().copied().collect();
+    let wanted = options.iter().fold(Vec::new(), |wanted, option| union(&wanted, option));
     let asked = |index: &usize| credentials.get(*index);
     let queries: Vec<CredentialQuery> = wanted
         .iter()

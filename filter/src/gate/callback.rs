@@ -1,6 +1,8 @@
 //! The way back from a provider: `GET /.carded/callback/{login}` (OpenID Connect Core 1.0 §3.1.2.5 to §3.1.3.7). The code is
 //! exchanged once, the ID token verified, and the session begins.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carded_verifier::{Documents, FetchFailure, IdToken, Outcome, ProviderMetadata, json, verify_id_token};
@@ -146,7 +148,7 @@ impl Gate {
             client_id: &login.client_id,
             nonce: &begun.nonce,
             access_token: Some(&tokens.access_token),
-            max_age: login.max_age,
+            max_age: begun.max_age.map(Duration::from_secs),
         };
         let verified = match verify_id_token(&id_token, &self.trust, known, around.now) {
             Outcome::Verified(verified) => verified,
@@ -161,7 +163,7 @@ impl Gate {
             }
         };
         let acr = verified.claims().get("acr").and_then(Value::as_str);
-        if !login.acr_values.is_empty() && !login.acr_values.iter().any(|asked| Some(asked.as_str()) == acr) {
+        if !begun.acr_values.is_empty() && !begun.acr_values.iter().any(|asked| Some(asked.as_str()) == acr) {
             return Err(
                 Refusal::login_failed("the provider signed you in, but not in the way that is needed here").into()
             );

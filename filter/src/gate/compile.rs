@@ -1,11 +1,10 @@
 //! From a configuration to what the verifier and the gate work with: issuers, limits, and where documents come from.
 //! Every error that a single field cannot know about is found here, all of them in one pass.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use carded_verifier::{
-    Algorithm, ClaimPath, ClaimTest, HttpsUrl, Issuer, IssuerId, KeySet, KeySource, LifetimeBounds, Limits,
+    Algorithm, ClaimPath, ClaimTest, HttpsUrl, Issuer, IssuerId, KeySet, KeySource, LifetimeBounds, Limits, Ordered,
     RequiredClaim, UrlPolicy,
 };
 
@@ -36,7 +35,7 @@ pub(super) struct IssuerExtra {
 #[derive(Debug, Clone)]
 pub struct Fetching {
     /// The cluster of each authority, in lower case.
-    pub clusters: BTreeMap<String, String>,
+    pub clusters: Ordered<String, String>,
     /// How long one fetch may take.
     pub timeout: Duration,
     /// The longest document, in bytes.
@@ -99,7 +98,7 @@ pub(super) fn limits(config: &Config, errors: &mut Vec<ConfigError>) -> Limits {
 
 pub(super) fn fetching(config: &Config, limits: &Limits, errors: &mut Vec<ConfigError>) -> Fetching {
     let field = Field::top("fetch").key("clusters");
-    let mut clusters = BTreeMap::new();
+    let mut clusters = Ordered::new();
     for (authority, cluster) in &config.fetch.clusters {
         let scheme = if config.danger_allow_http_localhost && is_localhost(authority) { "http" } else { "https" };
         match HttpsUrl::parse(&format!("{scheme}://{authority}/"), url_policy(config)) {
@@ -195,7 +194,7 @@ pub(super) fn issuer(
     name: &str,
     configured: &IssuerConfig,
     config: &Config,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     environment: Environment<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<(Issuer, IssuerExtra)> {
@@ -243,7 +242,7 @@ pub(super) fn issuer(
     let issuer = Issuer {
         name: name.to_owned(),
         issuer: id?,
-        tenants: configured.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect::<BTreeSet<_>>()),
+        tenants: configured.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect()),
         audiences: configured.audiences.clone(),
         algorithms,
         keys: keys?,
@@ -348,7 +347,7 @@ fn check_hosts(
     issuer: &str,
     keys: &KeySource,
     config: &Config,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     field: &Field,
     errors: &mut Vec<ConfigError>,
 ) {

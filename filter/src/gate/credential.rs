@@ -1,13 +1,12 @@
 //! From the configured credentials to the verifier's policies: for each name the ways in which it can be shown, each a
 //! DCQL credential query with an id of its own (OpenID4VP 1.0 §6.1), and whose word counts for it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carded_verifier::age::AgePolicy;
 use carded_verifier::credential::{CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer};
 use carded_verifier::dcql::CredentialQuery;
-use carded_verifier::{Algorithm, CredentialIndex, HttpsUrl, Trust, UrlPolicy};
+use carded_verifier::{Algorithm, CredentialIndex, HttpsUrl, Ordered, Trust, UrlPolicy};
 use serde_json::Value;
 
 use super::config::{
@@ -46,7 +45,7 @@ pub(super) struct Compiled {
 /// Compiles all credentials.
 pub(super) fn compile(
     config: &Config,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     policy: UrlPolicy,
     errors: &mut Vec<ConfigError>,
 ) -> (Vec<Compiled>, Vec<CredentialPolicy>) {
@@ -96,7 +95,7 @@ pub(super) fn resolve(compiled: Vec<Compiled>, trust: &Trust) -> Vec<Credential>
 fn way_of(
     id: &str,
     way: &CredentialConfig,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     policy: UrlPolicy,
     field: &Field,
     errors: &mut Vec<ConfigError>,
@@ -188,7 +187,7 @@ fn query(
 
 fn trusted_issuer(
     configured: &TrustedIssuerConfig,
-    clusters: &BTreeMap<String, String>,
+    clusters: &Ordered<String, String>,
     policy: UrlPolicy,
 ) -> Result<TrustedIssuer, String> {
     let reachable = |url: &HttpsUrl| {

@@ -221,6 +221,17 @@ impl Gate {
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
             return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, known, around));
         }
+        if let (Some(step_up), Asks::Require(requirement)) = (&rule.step_up, &rule.asks)
+            && !step_up.is_met(requirement, &facts, around.now)
+        {
+            let mut wanted: Vec<_> = self.logins.iter().map(|login| login.issuer).collect();
+            wanted.retain(|issuer| requirement.names_login(Some(*issuer)));
+            if wanted.iter().any(|issuer| facts.login(*issuer).is_some()) {
+                wanted.retain(|issuer| facts.login(*issuer).is_some());
+            }
+            let sent = rule.otherwise.is_some() && !wanted.is_empty() && is_navigation(request);
+            return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), request, origin, known, around));
+        }
         self.authorize(rule, method, &segments, &facts, trace)?;
         self.changes(request, &path, &held, &facts, &brought, around)
     }
@@ -245,7 +256,7 @@ impl Gate {
             let wanted = requirement.wanted_logins(facts).unwrap_or_default();
             if !wanted.is_empty() {
                 let sent = rule.otherwise.is_some() && is_navigation(request);
-                return self.sign_in(&wanted, refusal, sent, request, origin, known, around);
+                return self.sign_in(&wanted, refusal, sent, None, request, origin, known, around);
             }
         }
         if options.is_empty() {

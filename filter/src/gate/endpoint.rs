@@ -30,6 +30,8 @@ pub(super) enum Endpoint {
     Login,
     /// A provider sends a person back.
     Callback,
+    /// A person leaves.
+    Logout,
 }
 
 impl Endpoint {
@@ -43,6 +45,7 @@ impl Endpoint {
             [first, "jwks.json"] if *first == RESERVED => Some(Self::Jwks),
             [first, "login", _] if *first == RESERVED => Some(Self::Login),
             [first, "callback", _] if *first == RESERVED => Some(Self::Callback),
+            [first, "logout"] if *first == RESERVED => Some(Self::Logout),
             _ => None,
         }
     }
@@ -50,7 +53,7 @@ impl Endpoint {
     fn method(self) -> &'static str {
         match self {
             Self::Done | Self::Jwks | Self::Login | Self::Callback => "GET",
-            Self::Response | Self::Challenge | Self::Present => "POST",
+            Self::Response | Self::Challenge | Self::Present | Self::Logout => "POST",
         }
     }
 
@@ -89,6 +92,7 @@ impl Gate {
         let login = login.and_then(|name| self.logins.iter().find(|login| login.name == name));
         let is_here = match endpoint {
             Endpoint::Login | Endpoint::Callback => login.is_some(),
+            Endpoint::Logout => true,
             _ => !self.credentials.is_empty(),
         };
         if self.sessions.is_none() || !is_here {
@@ -103,7 +107,7 @@ impl Gate {
             ];
             return Ok(Reply { status: 204, code: "ok", headers, body: String::new(), grpc_status: None });
         }
-        if method != endpoint.method() {
+        if method != endpoint.method() && !(endpoint == Endpoint::Logout && method == "GET") {
             return Err(Refusal::method_not_allowed(format!("use {} here", endpoint.method())).into());
         }
         let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
@@ -112,6 +116,7 @@ impl Gate {
             (Endpoint::Done, _) => self.done(request, query, origin, known, around),
             (Endpoint::Login, Some(login)) => self.chosen_login(login, query, request, origin, known, around),
             (Endpoint::Callback, Some(login)) => self.callback(login, query, request, origin, known, around),
+            (Endpoint::Logout, _) => self.logout(method == "POST", request, origin, known, around),
             (Endpoint::Login | Endpoint::Callback, None) => Err(super::login::nobody()),
             (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
             (Endpoint::Challenge, _) => self.challenge(origin, around),

@@ -15,6 +15,7 @@ use super::credential::Credential;
 use super::login::Login;
 use super::policy::Policies;
 use super::proof::Shown;
+use super::rule::{Asks, Rule};
 use super::session::Brought;
 use super::signed_in::KnownLogin;
 
@@ -152,13 +153,14 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// For each issuer, the claims of its tokens that headers, policies and our own token ask for: all that a verdict has to
+/// For each issuer, the claims of its tokens that headers, policies, rules and our own token ask for: all that a verdict has to
 /// keep. `of_all` are asked of every issuer.
 pub(super) fn asked_of_tokens<'a>(
     trust: &Trust,
     claims: impl Iterator<Item = &'a ClaimRef>,
     of_all: &[ClaimPath],
     policies: &Policies,
+    rules: &[Rule],
 ) -> Vec<Arc<[ClaimPath]>> {
     let mut asked: Vec<Vec<ClaimPath>> =
         trust.issuers().map(|(issuer, _)| policies.claims_of_subjects(issuer)).collect();
@@ -174,6 +176,14 @@ pub(super) fn asked_of_tokens<'a>(
             && let Some(paths) = asked.get_mut(issuer.as_usize()).filter(|paths| !paths.contains(path))
         {
             paths.push(path.clone());
+        }
+    }
+    for rule in rules {
+        let (Some(step_up), Asks::Require(requirement)) = (&rule.step_up, &rule.asks) else { continue };
+        for issuer in requirement.issuers() {
+            let Some(paths) = asked.get_mut(issuer.as_usize()) else { continue };
+            let more: Vec<_> = step_up.claims().filter(|path| !paths.contains(path)).cloned().collect();
+            paths.extend(more);
         }
     }
     // thousands of issuers of whom nothing in particular is asked share one list

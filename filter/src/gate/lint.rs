@@ -1,8 +1,6 @@
 //! Warnings: what is legal, but rarely meant. `lint-config` prints them; the filter logs them once.
 
-use std::collections::BTreeSet;
-
-use carded_verifier::IssuerIndex;
+use carded_verifier::{IssuerIndex, Ordered};
 
 use super::Gate;
 use super::config::{Config, ConfigError, Field, OnFailure, StatusConfig, UnavailableConfig};
@@ -30,7 +28,7 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             );
         }
     }
-    let named: BTreeSet<IssuerIndex> = gate
+    let named: Ordered<IssuerIndex> = gate
         .rules
         .iter()
         .flat_map(|rule| match &rule.asks {
@@ -55,7 +53,9 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             warnings
                 .push(field.key("tenants").error("every tenant of the provider is trusted: list those that are yours"));
         }
-        if !config.login.contains_key(name) && !gate.trust.index_of(name).is_some_and(|index| named.contains(&index)) {
+        if !config.login.contains_key(name)
+            && !gate.trust.index_of(name).is_some_and(|index| named.contains_key(&index))
+        {
             warnings.push(field.error("no rule asks for a token of this issuer"));
         }
     }
@@ -140,7 +140,7 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
                 warnings.push(field.key("tokens").at(index).error("this token never ends: give it `expires`"));
             }
         }
-        if !gate.trust.index_of(name).is_some_and(|index| named.contains(&index)) {
+        if !gate.trust.index_of(name).is_some_and(|index| named.contains_key(&index)) {
             warnings.push(field.error("no rule asks for a token of this set"));
         }
     }

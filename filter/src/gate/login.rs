@@ -22,6 +22,7 @@ use super::presentation::{redirect, sentence, way_back};
 use super::reply::{Refusal, Reply};
 use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
+use super::step_up::StepUp;
 
 /// How long a person may take to sign in.
 pub(super) const LIFETIME: Duration = Duration::from_secs(900);
@@ -40,6 +41,7 @@ pub(super) struct Login {
     pub(super) auth_method: Option<AuthMethod>,
     pub(super) max_age: Option<Duration>,
     pub(super) acr_values: Vec<String>,
+    pub(super) post_logout_path: Option<String>,
     scope: String,
     prompt: Option<String>,
     title: String,
@@ -66,6 +68,12 @@ pub(super) struct Begun {
     /// Where the browser was going: path and query.
     #[serde(rename = "u")]
     pub(super) target: String,
+    /// The contexts of authentication that were asked for: the answer must be one of them.
+    #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) acr_values: Vec<String>,
+    /// The age that was asked for, in seconds.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub(super) max_age: Option<u64>,
 }
 
 /// Compiles the logins. Each is at the issuer of its name.
@@ -128,6 +136,9 @@ pub(super) fn compile(
         if login.prompt.as_deref().is_some_and(|prompt| !visible(prompt) || prompt == "none") {
             errors.push(field.key("prompt").error("`login`, `consent` or `select_account`"));
         }
+        if login.post_logout_path.as_deref().is_some_and(|path| way_back(path.as_bytes()).is_err()) {
+            errors.push(field.key("post_logout_path").error("a path of ours, such as `/bye`"));
+        }
         logins.push(Login {
             name: name.clone(),
             issuer,
@@ -136,6 +147,7 @@ pub(super) fn compile(
             auth_method: login.auth_method,
             max_age: login.max_age.map(|span| span.duration()),
             acr_values: login.acr_values.clone(),
+            post_logout_path: login.post_logout_path.clone(),
             scope: login.scopes.join(" "),
             prompt: login.prompt.clone(),
             title: login.title.clone().unwrap_or_else(|| name.clone()),
@@ -160,6 +172,7 @@ impl Gate {
         wanted: &[IssuerIndex],
         refusal: Refusal,
         sent: bool,
+        step_up: Option<&StepUp>,
         request: &Request,
         origin: Option<&str>,
         known: &Documents,
@@ -175,7 +188,7 @@ impl Gate {
         };
         let mut logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
         match (logins.next(), logins.next()) {
-            (Some(login), None) => match self.begin_login(login, target, request, origin, known, around) {
+            (Some(login), None) => match self.begin_login(login, target, step_up, request, origin, known, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             },
@@ -191,8 +204,8 @@ impl Gate {
         Page {
             title: "Sign in to go on",
             text: vec!["Choose where you have an account.".to_owned()],
-            small: None,
             ways: logins.map(way).collect(),
+            ..Page::default()
         }
         .reply(401, "login_required")
     }
@@ -209,14 +222,16 @@ impl Gate {
     ) -> Result<Reply, Halt> {
         let to = form_urlencoded::parse(query.unwrap_or_default()).find(|(name, _)| name == "to");
         let to = to.map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
-        self.begin_login(login, way_back(to.as_bytes())?, request, origin, known, around)
+        self.begin_login(login, way_back(to.as_bytes())?, None, request, origin, known, around)
     }
 
-    /// Sends a browser to the provider (§3.1.2.1).
+    /// Sends a browser to the provider (§3.1.2.1). What a rule needs counts before what the login asks of everyone.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     fn begin_login(
         &self,
         login: &Login,
         target: &str,
+        step_up: Option<&StepUp>,
         request: &Request,
         origin: &str,
         known: &Documents,
@@ -234,7 +249,18 @@ impl Gate {
         let nonce = random_text::<24>(around.random).ok_or_else(no_random)?;
         let verifier = random_text::<32>(around.random).ok_or_else(no_random)?;
         let challenge = carded_verifier::base64url::encode(Sha256::digest(&verifier));
-        let begun = Begun { login: login.name.clone(), nonce: nonce.clone(), verifier, target: target.to_owned() };
+        let acr_values = step_up.map(|asked| &asked.acr_values).filter(|values| !values.is_empty());
+        let acr_values = acr_values.unwrap_or(&login.acr_values).clone();
+        let max_age = [login.max_age, step_up.and_then(|asked| asked.max_age)].into_iter().flatten().min();
+        let max_age = max_age.map(|age| age.as_secs());
+        let begun = Begun {
+            login: login.name.clone(),
+            nonce: nonce.clone(),
+            verifier,
+            target: target.to_owned(),
+            acr_values,
+            max_age,
+        };
         let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
         let sealed = sessions.sealer.seal(binding, &begun, around.now, around.random);
         let (Some(sealed), Some(name)) = (sealed, cookie::transaction(&state)) else { return Err(no_random()) };
@@ -256,11 +282,11 @@ impl Gate {
         if let Some(prompt) = &login.prompt {
             query.append_pair("prompt", prompt);
         }
-        if let Some(max_age) = login.max_age {
-            query.append_pair("max_age", &max_age.as_secs().to_string());
+        if let Some(max_age) = max_age {
+            query.append_pair("max_age", &max_age.to_string());
         }
-        if !login.acr_values.is_empty() {
-            query.append_pair("acr_values", &login.acr_values.join(" "));
+        if !begun.acr_values.is_empty() {
+            query.append_pair("acr_values", &begun.acr_values.join(" "));
         }
         let joint = if endpoint.contains('?') { '&' } else { '?' };
         let mut reply = redirect(format!("{endpoint}{joint}{}", query.finish()), "login_required");
@@ -297,6 +323,7 @@ pub(super) fn page(refusal: &Refusal, way: (&str, String)) -> Reply {
         text: vec![sentence(&refusal.detail)],
         small: Some(format!("Code: {}", refusal.code)),
         ways: vec![(way.0.to_owned(), way.1)],
+        form: None,
     }
     .reply(refusal.status, refusal.code)
 }

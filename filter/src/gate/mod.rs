@@ -21,6 +21,7 @@ mod key;
 mod lent;
 mod lint;
 mod login;
+mod logout;
 mod minting;
 mod once;
 mod origin;
@@ -40,6 +41,7 @@ mod rule;
 mod seal;
 mod session;
 mod signed_in;
+mod step_up;
 mod trace;
 mod verdicts;
 
@@ -191,7 +193,8 @@ impl Gate {
                 paths.push(path.clone());
             }
         }
-        let asked = facts::asked_of_tokens(&trust, named(), minting.as_ref().map_or(&[], Minting::known), &policies);
+        let of_all = minting.as_ref().map_or(&[][..], Minting::known);
+        let asked = facts::asked_of_tokens(&trust, named(), of_all, &policies, &rules);
         let mut gate = Self {
             trust,
             limits,

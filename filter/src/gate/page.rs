@@ -16,8 +16,8 @@ const STYLE: &str = "\
 main{width:100%;max-width:30rem;background:var(--card);border:1px solid var(--line);border-radius:1rem;padding:2rem}\
 h1{margin:0 0 .75rem;font-size:1.5rem;line-height:1.25}p{margin:.5rem 0}.quiet{color:var(--quiet);font-size:.9375rem}\
 ul{list-style:none;margin:1.5rem 0 0;padding:0;display:grid;gap:.75rem}\
-a.act{display:block;padding:.8rem 1rem;border-radius:.6rem;text-align:center;text-decoration:none;font-weight:600;border:1px solid var(--act);color:var(--act)}\
-li:first-child a.act{background:var(--act);color:var(--on)}a.act:focus-visible{outline:3px solid var(--act);outline-offset:3px}code{font-size:.9em}";
+.act{display:block;width:100%;padding:.8rem 1rem;border-radius:.6rem;text-align:center;text-decoration:none;font-weight:600;border:1px solid var(--act);color:var(--act)}button.act{margin-top:1.5rem;font:inherit;font-weight:600;cursor:pointer;background:var(--act);color:var(--on)}\
+li:first-child a.act{background:var(--act);color:var(--on)}.act:focus-visible{outline:3px solid var(--act);outline-offset:3px}code{font-size:.9em}";
 
 /// A page.
 #[derive(Debug, Default)]
@@ -29,6 +29,18 @@ pub(super) struct Page<'a> {
     pub(super) small: Option<String>,
     /// Where one can go on from here: what it says, and the address.
     pub(super) ways: Vec<(String, String)>,
+    /// A button that does something.
+    pub(super) form: Option<Form<'a>>,
+}
+
+/// A button that posts an empty form.
+#[derive(Debug)]
+pub(super) struct Form<'a> {
+    pub(super) label: &'a str,
+    /// A path of ours.
+    pub(super) action: &'a str,
+    /// The origin that the answer sends the browser on to.
+    pub(super) leads_to: Option<&'a str>,
 }
 
 impl Page<'_> {
@@ -44,6 +56,13 @@ impl Page<'_> {
             body.push_str("<p>");
             escape(&mut body, text);
             body.push_str("</p>");
+        }
+        if let Some(form) = &self.form {
+            body.push_str("<form method=\"post\" action=\"");
+            escape(&mut body, form.action);
+            body.push_str("\"><button class=\"act\">");
+            escape(&mut body, form.label);
+            body.push_str("</button></form>");
         }
         if !self.ways.is_empty() {
             body.push_str("<ul>");
@@ -63,15 +82,21 @@ impl Page<'_> {
         }
         body.push_str("</main></body></html>\n");
         let style = STANDARD.encode(Sha256::digest(STYLE));
+        let forms = match &self.form {
+            None => "'none'".to_owned(),
+            Some(form) => format!("'self' {}", form.leads_to.unwrap_or_default()),
+        };
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
         );
+        // a form of a page without a referrer would come from the origin `null`
+        let referrer = if self.form.is_some() { "same-origin" } else { "no-referrer" };
         let headers = vec![
             ("cache-control", "no-store".to_owned()),
             ("content-type", "text/html; charset=utf-8".to_owned()),
             ("content-security-policy", policy),
             ("x-content-type-options", "nosniff".to_owned()),
-            ("referrer-policy", "no-referrer".to_owned()),
+            ("referrer-policy", referrer.to_owned()),
         ];
         Reply { status, code, headers, body, grpc_status: None }
     }
@@ -104,11 +129,12 @@ mod tests {
             text: vec![evil.to_owned()],
             small: Some(evil.to_owned()),
             ways: vec![(evil.to_owned(), format!("https://w.example/?{evil}"))],
+            form: Some(Form { label: evil, action: "/x", leads_to: None }),
         };
         let reply = page.reply(403, "test");
         assert!(!reply.body.contains("<script"), "{}", reply.body);
         assert!(!reply.body.contains("\"'&"), "{}", reply.body);
-        assert_eq!(reply.body.matches("&lt;script&gt;").count(), 6);
+        assert_eq!(reply.body.matches("&lt;script&gt;").count(), 7);
         let header =
             |name: &str| reply.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()).unwrap();
         let policy = header("content-security-policy");

@@ -346,6 +346,7 @@ impl Gate {
                     text: vec![sentence(&detail)],
                     small: Some(format!("Code: {code}")),
                     ways: vec![("Try again".to_owned(), kept.target.clone())],
+                    form: None,
                 };
                 page.reply(403, known_code(&code))
             }
@@ -440,7 +441,7 @@ pub(super) fn stray(text: &str, code: &'static str, status: u16) -> Reply {
         title: "This cannot be opened",
         text: vec![text.to_owned()],
         small: Some(format!("Code: {code}")),
-        ways: vec![],
+        ..Page::default()
     }
     .reply(status, code)
 }

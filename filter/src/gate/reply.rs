@@ -42,6 +42,8 @@ pub struct Refusal {
     pub detail: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it.
+    pub asked: Option<String>,
 }
 
 /// The algorithms of DPoP proofs (RFC 9449 §5.1).
@@ -53,7 +55,7 @@ macro_rules! refusals {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(detail: impl Into<String>) -> Self {
-                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None }
+                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None }
             })*
 
             /// Every code that the gate itself can answer with, its status and its title. Those of the verifier are in
@@ -84,6 +86,8 @@ refusals! {
     presentation_required: "presentation_required", 401, "A credential has to be shown";
     /// A person has to sign in first.
     login_required: "login_required", 401, "You have to sign in";
+    /// Somebody signed in, but not in the way that the rule needs.
+    insufficient_user_authentication: "insufficient_user_authentication", 401, "A stronger or newer login is needed";
     /// What came back to the callback is no answer of a provider.
     login_malformed: "login_malformed", 400, "The provider's answer cannot be read";
     /// The login was not begun in this browser, or is over.
@@ -155,6 +159,7 @@ impl Refusal {
             title: denied.code().description().trim_end_matches('.'),
             detail: denied.detail().to_owned(),
             retry_after,
+            asked: None,
         }
     }
 
@@ -212,12 +217,14 @@ impl Refusal {
             (401, "dpop_proof_invalid") => {
                 return Some(format!(r#"DPoP realm="carded", error="invalid_dpop_proof", algs="{DPOP_ALGORITHMS}""#));
             }
+            (401, "insufficient_user_authentication") => "insufficient_user_authentication",
             (401, _) => "invalid_token",
             (403, "policy_denied") => "insufficient_scope",
             _ => return None,
         };
         let description: String = self.detail.chars().map(quotable).collect();
-        Some(format!(r#"Bearer realm="carded", error="{error}", error_description="{description}""#))
+        let asked = self.asked.as_deref().unwrap_or_default();
+        Some(format!(r#"Bearer realm="carded", error="{error}", error_description="{description}"{asked}"#))
     }
 
     /// The gRPC status (codes of google.rpc.Code).

@@ -1,6 +1,6 @@
 //! What a rule asks for: tokens of named issuers and named credentials, nested in `any` and `all`.
 
-use carded_verifier::IssuerIndex;
+use carded_verifier::{IssuerIndex, Ordered};
 
 use super::certificate::{Certificate, Wanted};
 use super::config::{ConfigError, Field, Requirement as Configured};
@@ -107,10 +107,8 @@ impl Requirement {
             others.splice(0..0, tokens);
             return Self::Any(others);
         }
-        let mut issuers: Vec<IssuerIndex> = tokens.iter().flat_map(Self::issuers).collect();
-        issuers.sort_unstable();
-        issuers.dedup();
-        others.insert(0, Self::Tokens(issuers));
+        let issuers: Ordered<IssuerIndex> = tokens.iter().flat_map(Self::issuers).collect();
+        others.insert(0, Self::Tokens(issuers.keys().copied().collect()));
         Self::Any(others)
     }
 
@@ -133,9 +131,8 @@ impl Requirement {
     pub(super) fn issuers(&self) -> Vec<IssuerIndex> {
         let mut found = Vec::new();
         self.collect(&mut found);
-        found.sort_unstable();
-        found.dedup();
-        found
+        let found: Ordered<IssuerIndex> = found.into_iter().collect();
+        found.keys().copied().collect()
     }
 
     /// Whether a credential is named: this one, or any.

@@ -10,6 +10,7 @@ use super::pattern::PlainPattern;
 use super::place::{Place, PlaceKind};
 use super::request::{Repeated, Request};
 use super::requirement::Requirement;
+use super::step_up::StepUp;
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Rule {
     pub(super) reads_certificate: bool,
     /// Where a browser is sent that lacks what is required.
     pub(super) otherwise: Option<Otherwise>,
+    /// How somebody must have signed in.
+    pub(super) step_up: Option<Box<StepUp>>,
     pub(super) authorize: bool,
     actions: Named<String>,
 }
@@ -117,6 +120,11 @@ impl Rule {
         for method in configured.actions.keys().filter(|method| !is_token(method)) {
             errors.push(field.key("actions").key(method).error("this is no method"));
         }
+        let required = match &asks {
+            Some(Asks::Require(requirement)) => Some(requirement),
+            _ => None,
+        };
+        let step_up = StepUp::compile(configured, required, &field, errors);
         let asks = asks?;
         Some(Self {
             name,
@@ -133,6 +141,7 @@ impl Rule {
                 Asks::Require(requirement) | Asks::Optional(requirement) => requirement.names_certificate(None),
             },
             otherwise: configured.otherwise,
+            step_up,
             asks,
             authorize: configured.authorize,
             actions: configured.actions.clone(),
@@ -176,6 +185,7 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
         Asks::Require(requirement) | Asks::Optional(requirement) => requirement.issuers(),
     };
     let mut places: Vec<Place> = Vec::new();
+    // in their order, and so in each place
     for issuer in issuers {
         for kind in sources.get(issuer.as_usize()).into_iter().flatten() {
             match places.iter_mut().find(|place| place.kind.is_same(kind)) {
@@ -183,9 +193,6 @@ fn places(asks: &Asks, sources: &[Vec<PlaceKind>]) -> Vec<Place> {
                 None => places.push(Place { kind: kind.clone(), issuers: vec![issuer] }),
             }
         }
-    }
-    for place in &mut places {
-        place.issuers.sort_unstable();
     }
     places
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, PAD, URL_SAFE_NO_PAD};
-use carded_verifier::Timestamp;
+use carded_verifier::{Timestamp, json};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
@@ -175,7 +175,7 @@ impl Sealer {
         let aad = self.authenticated(binding, time);
         let nonce = XNonce::from(*nonce);
         let opened = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
-        Some((tree::read(&serde_json::from_slice(&opened).ok()?).ok()?, issued))
+        Some((tree::read(&json::parse_value(&opened, json::DEEPEST).ok()?).ok()?, issued))
     }
 
     fn authenticated(&self, binding: Binding<'_>, time: i64) -> Vec<u8> {

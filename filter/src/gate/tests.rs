@@ -6,6 +6,7 @@ mod configuration;
 mod decisions;
 mod lending;
 mod login;
+mod logout;
 mod minting;
 mod presenting;
 mod programs;
@@ -14,6 +15,7 @@ mod remembered;
 mod revocation;
 mod sessions;
 mod shop;
+mod step_up;
 
 use std::sync::Arc;
 

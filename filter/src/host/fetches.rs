@@ -1,11 +1,10 @@
 //! The documents that are being fetched, and who waits for each. The root context owns every call: one that a stream
 //! dispatched would die with it, and everyone who waits for it would hang.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use carded_verifier::{DocumentKind, Documents, Fetch, FetchFailure, Reply};
+use carded_verifier::{DocumentKind, Documents, Fetch, FetchFailure, Ordered, Reply};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
 use super::slot::{Found, Head, Slot};
@@ -25,7 +24,7 @@ pub(super) struct Fetches {
     /// The document that each running call is for.
     calls: HashMap<u32, String>,
     /// Each shared document that this VM took in (or its failure).
-    seen: BTreeMap<String, Seen>,
+    seen: Ordered<String, Seen>,
     /// Up to where `adopt` looked.
     adopted: String,
     results: Vec<bool>,
@@ -174,9 +173,8 @@ impl Fetches {
     /// Takes in what other VMs fetched since: a key that its provider withdrew is withdrawn in every worker soon after the
     /// first learns of it. Looks at a bounded number of documents each time, in turn.
     pub(super) fn adopt(&mut self, known: &mut Documents) {
-        let from = (Bound::Excluded(std::mem::take(&mut self.adopted)), Bound::Unbounded);
-        let turn: Vec<_> =
-            self.seen.range(from).take(MAX_ADOPTED).map(|(id, seen)| (id.clone(), seen.clone())).collect();
+        let from = std::mem::take(&mut self.adopted);
+        let turn: Vec<_> = self.seen.after(&from).take(MAX_ADOPTED).cloned().collect();
         if turn.len() == MAX_ADOPTED {
             self.adopted = turn.last().map(|(id, _)| id.clone()).unwrap_or_default();
         }

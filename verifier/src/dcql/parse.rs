@@ -3,8 +3,8 @@
 //! Members that the standard does not name are ignored, as it asks; what it names must be as it says.
 use super::{ClaimsQuery, CredentialQuery, CredentialSetQuery, Format, Meta, PathElement, Query, TrustedAuthority};
 use crate::base64url;
+use crate::ordered::Ordered;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 use std::fmt;
 
 /// More of anything in a list than a sensible query has; with the depth of paths it bounds what matching costs.
@@ -62,9 +62,9 @@ impl Query {
             .enumerate()
             .map(|(n, value)| credential(value, &format!("credentials[{n}].")))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut ids = BTreeSet::new();
+        let mut ids = Ordered::new();
         for (n, credential) in credentials.iter().enumerate() {
-            if !ids.insert(credential.id.as_str()) {
+            if ids.insert(credential.id.as_str(), ()).is_some() {
                 return Err(DcqlError::DuplicateId(format!("credentials[{n}].id")));
             }
         }
@@ -261,9 +261,9 @@ fn claim(value: &Value, at: &str) -> Result<ClaimsQuery, DcqlError> {
 
 /// Every set names claims that are there; with sets, every claim has an `id` (sections 6.1 and 6.3).
 fn claim_sets(query: &Object, claims: &[ClaimsQuery], at: &str) -> Result<Vec<Vec<String>>, DcqlError> {
-    let mut ids = BTreeSet::new();
+    let mut ids = Ordered::new();
     for (n, claim) in claims.iter().enumerate() {
-        if claim.id.as_deref().is_some_and(|id| !ids.insert(id)) {
+        if claim.id.as_deref().is_some_and(|id| ids.insert(id, ()).is_some()) {
             return Err(DcqlError::DuplicateId(format!("{at}claims[{n}].id")));
         }
     }
@@ -276,7 +276,7 @@ fn claim_sets(query: &Object, claims: &[ClaimsQuery], at: &str) -> Result<Vec<Ve
     sets.iter().enumerate().map(|(n, set)| references(set, &format!("{at}claim_sets[{n}]"), &ids)).collect()
 }
 
-fn credential_set(value: &Value, at: &str, ids: &BTreeSet<&str>) -> Result<CredentialSetQuery, DcqlError> {
+fn credential_set(value: &Value, at: &str, ids: &Ordered<&str>) -> Result<CredentialSetQuery, DcqlError> {
     let set = object(value, at.trim_end_matches('.'))?;
     let options = list(set, "options", at, MOST_SETS)?.ok_or_else(|| missing(at, "options"))?;
     let options = options
@@ -288,9 +288,9 @@ fn credential_set(value: &Value, at: &str, ids: &BTreeSet<&str>) -> Result<Crede
 }
 
 /// A list of `id`s that exist.
-fn references(value: &Value, at: &str, ids: &BTreeSet<&str>) -> Result<Vec<String>, DcqlError> {
+fn references(value: &Value, at: &str, ids: &Ordered<&str>) -> Result<Vec<String>, DcqlError> {
     let names = texts(full(value.as_array(), at, MOST)?, "", at)?;
-    match names.iter().position(|name| !ids.contains(name.as_str())) {
+    match names.iter().position(|name| !ids.contains_key(name.as_str())) {
         Some(n) => Err(DcqlError::UnknownId(format!("{at}[{n}]"))),
         None => Ok(names),
     }

@@ -3,8 +3,8 @@ use super::{
     Candidate, ClaimsQuery, CredentialQuery, Fitting, Format, Match, Meta, Query, SelectedSet, Selection,
     TrustedAuthority,
 };
+use crate::ordered::Ordered;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 
 impl Query {
     /// Which of the credentials that are held answer it.
@@ -21,7 +21,7 @@ impl Query {
                     .collect(),
             })
             .collect();
-        let answered: BTreeSet<&str> = credentials
+        let answered: Ordered<&str> = credentials
             .iter()
             .filter(|fitting| !fitting.candidates.is_empty())
             .map(|fitting| fitting.id.as_str())
@@ -35,7 +35,7 @@ impl Query {
                     .options
                     .iter()
                     .enumerate()
-                    .filter(|(_, option)| option.iter().all(|id| answered.contains(id.as_str())))
+                    .filter(|(_, option)| option.iter().all(|id| answered.contains_key(id.as_str())))
                     .map(|(n, _)| n)
                     .collect(),
             })
@@ -50,16 +50,16 @@ impl Query {
 
     /// Whether answers to these credential queries (by `id`) are what was asked for: all of them, or at least one
     /// option of every set that is required, and nothing that no set names.
-    pub fn is_answered_by(&self, ids: &BTreeSet<&str>) -> bool {
+    pub fn is_answered_by(&self, ids: &Ordered<&str>) -> bool {
         if self.credential_sets.is_empty() {
             return ids.len() == self.credentials.len()
-                && self.credentials.iter().all(|query| ids.contains(query.id.as_str()));
+                && self.credentials.iter().all(|query| ids.contains_key(query.id.as_str()));
         }
-        let whole = |option: &Vec<String>| option.iter().all(|id| ids.contains(id.as_str()));
+        let whole = |option: &Vec<String>| option.iter().all(|id| ids.contains_key(id.as_str()));
         let required = self.credential_sets.iter().all(|set| !set.required || set.options.iter().any(whole));
-        let named: BTreeSet<&str> =
+        let named: Ordered<&str> =
             self.credential_sets.iter().flat_map(|set| set.options.iter().flatten()).map(String::as_str).collect();
-        required && ids.is_subset(&named)
+        required && ids.keys().all(|id| named.contains_key(id))
     }
 }
 
@@ -98,10 +98,10 @@ impl CredentialQuery {
 /// Where all of the claims are, each path once. `None` where one is missing.
 fn paths(queries: &[&ClaimsQuery], claims: &Map<String, Value>) -> Option<Vec<Vec<super::ConcretePathElement>>> {
     let mut paths = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen = Ordered::new();
     for query in queries {
         for (path, _) in query.find(claims)? {
-            if seen.insert(path.clone()) {
+            if seen.insert(path.clone(), ()).is_none() {
                 paths.push(path);
             }
         }

@@ -24,6 +24,9 @@ pub struct LoginConfig {
     pub acr_values: Vec<String>,
     /// How long ago the person may have signed in at the provider when they come back (`max_age`, §3.1.2.1).
     pub max_age: Option<Span>,
+    /// The path of ours to which the provider sends people who signed out (`post_logout_redirect_uri`, RP-Initiated Logout 1.0
+    /// §2); it has to be registered there with our origin. Without it they stay at the provider.
+    pub post_logout_path: Option<String>,
     /// What people read where they can choose between providers; by default the name.
     pub title: Option<String>,
 }

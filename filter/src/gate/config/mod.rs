@@ -260,6 +260,11 @@ pub struct RuleConfig {
     pub optional: Option<Requirement>,
     /// Where a browser is sent that lacks what `require` asks for; programs get a 401 in any case.
     pub otherwise: Option<Otherwise>,
+    /// The contexts of authentication of which the login or token must name one (`acr`, RFC 9470).
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    /// How long ago somebody may have signed in at most (`auth_time`, RFC 9470).
+    pub max_age: Option<Span>,
     /// Whether an allow of the policies is needed as well.
     #[serde(default)]
     pub authorize: bool,
