@@ -338,12 +338,18 @@ impl Gate {
             self.not_revoked(verified.marks(), known, now)?;
             return Ok((verified, key));
         }
+        if around.budget.failures.slows(around.connection, now) {
+            return Err(Refusal::too_many_failures("too many tokens from this address did not hold: try again later")
+                .retry_after(Duration::from_secs(1))
+                .into());
+        }
         decision.verified = decision.verified.saturating_add(1);
         if self.is_api_token(token, place) {
             return match self.api_token(token, place, known, now) {
                 Outcome::Verified((condensed, basis)) => self.remember(condensed, basis, key, known, around),
                 Outcome::Denied(denied) => {
                     trace.tell(|| Event::Denied(&denied));
+                    around.budget.failures.note(&denied, around.connection, now);
                     Err(Refusal::from_denied(&denied).into())
                 }
                 Outcome::Need(fetch) => Err(Halt::Need(fetch)),
@@ -359,6 +365,7 @@ impl Gate {
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));
+                around.budget.failures.note(&denied, around.connection, now);
                 Err(Refusal::from_denied(&denied).into())
             }
             Outcome::Need(fetch) => Err(Halt::Need(fetch)),

@@ -41,6 +41,7 @@ mod rule;
 mod seal;
 mod session;
 mod signed_in;
+mod slow;
 mod step_up;
 mod trace;
 mod verdicts;

@@ -15,6 +15,7 @@ mod remembered;
 mod revocation;
 mod sessions;
 mod shop;
+mod slow;
 mod step_up;
 
 use std::sync::Arc;
