@@ -359,6 +359,11 @@ impl Gate {
             self.not_revoked(verified.marks(), known, now)?;
             return Ok((verified, key));
         }
+        if around.budget.failures.slows(around.connection, now) {
+            return Err(Refusal::too_many_failures("too many tokens from this address did not hold: try again later")
+                .retry_after(Duration::from_secs(1))
+                .into());
+        }
         decision.verified = decision.verified.saturating_add(1);
         self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
     }
@@ -379,6 +384,7 @@ impl Gate {
                 Outcome::Verified((condensed, basis)) => self.remember(condensed, basis, key, known, around),
                 Outcome::Denied(denied) => {
                     trace.tell(|| Event::Denied(&denied));
+                    around.budget.failures.note(&denied, around.connection, now);
                     Err(Refusal::from_denied(&denied).into())
                 }
                 Outcome::Need(fetch) => Err(Halt::Need(fetch)),
@@ -399,6 +405,7 @@ impl Gate {
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));
+                around.budget.failures.note(&denied, around.connection, now);
                 Err(Refusal::from_denied(&denied).into())
             }
             Outcome::Need(fetch) => Err(Halt::Need(fetch)),

@@ -117,6 +117,7 @@ impl Gate {
             Outcome::Denied(denied) => return Err(Refusal::from_denied(&denied).into()),
             Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
         };
+        self.not_revoked(verified.marks(), known, around.now)?;
         // the proof of a key is one for this address, as with any other token request (RFC 9449 §5)
         let by_scheme = request.has("dpop");
         let by = Use { request, target: "/.carded/exchange", authority, by_scheme, token: None };

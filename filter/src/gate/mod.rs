@@ -43,6 +43,7 @@ mod rule;
 mod seal;
 mod session;
 mod signed_in;
+mod slow;
 mod step_up;
 mod trace;
 mod verdicts;

@@ -18,6 +18,7 @@ mod remembered;
 mod revocation;
 mod sessions;
 mod shop;
+mod slow;
 mod step_up;
 
 use std::sync::Arc;

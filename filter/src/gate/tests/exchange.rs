@@ -183,3 +183,30 @@ fn what_is_bound_stays_bound() {
         assert_eq!(answered.status, expected, "{}", answered.body);
     }
 }
+
+#[test]
+fn what_is_revoked_is_revoked_in_its_other_form_too() {
+    const LIST: &str = "https://ops.example.com/revoked.json";
+    let mut config = config();
+    config["revocation"] = json!({ "uri": LIST, "refresh": "5s" });
+    config["fetch"]["clusters"]["ops.example.com"] = json!("ops");
+    let mut shop = Shop::new(config);
+    let fetch = shop.gate.trust().first_fetches().into_iter().find(|fetch| fetch.url().as_str() == LIST).unwrap();
+    let publish = |shop: &mut Shop, entries: Value| {
+        let body = json!({ "revoked": entries }).to_string().into_bytes();
+        let reply = carded_verifier::Reply { status: 200, body, max_age: None };
+        shop.known.insert(&fetch, &reply, Timestamp::from_unix(shop.now)).unwrap();
+    };
+    publish(&mut shop, json!([]));
+    let theirs = token("corp", json!({}));
+    let ours = exchange(&mut shop, &theirs)["access_token"].as_str().unwrap().to_owned();
+    for _ in 0..2 {
+        assert_eq!(api(&mut shop, &ours), GOOD, "verified, and then remembered");
+    }
+    publish(&mut shop, json!([{ "sub": "alice", "iss": "https://corp.example.com" }]));
+    for _ in 0..2 {
+        assert_eq!(api(&mut shop, &ours), (401, "revoked"));
+    }
+    let again = post(&mut shop, &form(&theirs), &[]);
+    assert_eq!((again.status, again.code), (401, "revoked"), "nor is it exchanged again");
+}
