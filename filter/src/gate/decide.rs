@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carded_verifier::dpop::VerifiedDpop;
-use carded_verifier::{Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
+use carded_verifier::{Basis, Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
 
 use super::Gate;
+use super::api_token;
 use super::ask;
 use super::budget::Budget;
 use super::cache::Key;
@@ -152,6 +153,11 @@ impl Gate {
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
+            let rule = decision.rule.and_then(|rule| self.rules.get(rule));
+            if reply.status == 401 && rule.is_some_and(|rule| asks_for_basic(rule, request)) {
+                let challenge = r#"Basic realm="carded", charset="UTF-8""#.to_owned();
+                reply.headers.push(("www-authenticate", challenge));
+            }
         }
         decision
     }
@@ -337,10 +343,20 @@ impl Gate {
         trace: &mut impl Trace,
         decision: &mut Decision,
     ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
-        let (verdicts, now) = (&mut *around.verdicts, around.now);
+        let now = around.now;
+        let password;
+        let token = match place.kind {
+            PlaceKind::Basic => {
+                password = api_token::password(token).unwrap_or_default();
+                password.as_slice()
+            }
+            _ => token,
+        };
         // The size limit stands before everything, also before the hash.
-        let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token, None) } else { None };
-        if let Some(verified) = key.and_then(|key| verdicts.token(&key, token, None, place, &self.trust, known, now)) {
+        let key = if token.len() <= self.limits.token_bytes { around.verdicts.key_of_token(token, None) } else { None };
+        let found = key.and_then(|key| around.verdicts.token(&key, token, None, place, &self.trust, known, now));
+        if let Some(verified) = found {
+            self.not_revoked(verified.marks(), known, now)?;
             return Ok((verified, key));
         }
         decision.verified = decision.verified.saturating_add(1);
@@ -357,7 +373,17 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
     ) -> Result<Rc<Condensed>, Halt> {
-        let (verdicts, now) = (&mut *around.verdicts, around.now);
+        let now = around.now;
+        if self.is_api_token(token, place) {
+            return match self.api_token(token, place, known, now) {
+                Outcome::Verified((condensed, basis)) => self.remember(condensed, basis, key, known, around),
+                Outcome::Denied(denied) => {
+                    trace.tell(|| Event::Denied(&denied));
+                    Err(Refusal::from_denied(&denied).into())
+                }
+                Outcome::Need(fetch) => Err(Halt::Need(fetch)),
+            };
+        }
         match verify(
             &Evidence::access_token(token).holder_proves().accepted_issuers(&place.issuers),
             &self.trust,
@@ -369,11 +395,7 @@ impl Gate {
                 let none = Arc::default();
                 let asked = self.asked_claims(verified.issuer_index()).unwrap_or(&none);
                 let (condensed, basis) = verified.condensed(&self.trust, asked);
-                let condensed = Rc::new(condensed);
-                if let Some(key) = key {
-                    verdicts.put_token(key, &condensed, basis, now);
-                }
-                Ok(condensed)
+                self.remember(condensed, basis, key, known, around)
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));
@@ -381,6 +403,22 @@ impl Gate {
             }
             Outcome::Need(fetch) => Err(Halt::Need(fetch)),
         }
+    }
+
+    fn remember(
+        &self,
+        condensed: Condensed,
+        basis: Basis,
+        key: Option<Key>,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Rc<Condensed>, Halt> {
+        let condensed = Rc::new(condensed);
+        if let Some(key) = key {
+            around.verdicts.put_token(key, &condensed, basis, around.now);
+        }
+        self.not_revoked(condensed.marks(), known, around.now)?;
+        Ok(condensed)
     }
 
     fn requirement(&self, rule: &Rule, facts: &Facts<'_>, trace: &mut impl Trace) -> Result<(), Refusal> {
@@ -486,6 +524,7 @@ impl Gate {
         for kind in kept_back {
             match kind {
                 PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
+                PlaceKind::Basic => changes.remove.push("authorization".into()),
                 PlaceKind::Cookie(name) => cookies.push(name.as_str()),
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
@@ -519,6 +558,14 @@ impl Gate {
     fn passes_on(&self, token: &Condensed) -> bool {
         self.issuers.get(token.issuer_index().as_usize()).is_none_or(|extra| extra.forward)
     }
+}
+
+/// Whether a program may be asked for an API token as a password (RFC 7617 §2). A browser would ask the person, who has
+/// none.
+fn asks_for_basic(rule: &Rule, request: &Request) -> bool {
+    rule.places.iter().any(|place| place.kind == PlaceKind::Basic)
+        && !request.has("sec-fetch-mode")
+        && !is_navigation(request)
 }
 
 impl Rule {

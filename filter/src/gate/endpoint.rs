@@ -117,7 +117,7 @@ impl Gate {
         let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
         let query = path.query();
         match (endpoint, login) {
-            (Endpoint::Done, _) => self.done(request, query, origin, around),
+            (Endpoint::Done, _) => self.done(request, query, origin, known, around),
             (Endpoint::Login, Some(login)) => self.chosen_login(login, query, request, origin, known, around),
             (Endpoint::Callback, Some(login)) => self.callback(login, query, request, origin, known, around),
             (Endpoint::Logout, _) => self.logout(method == "POST", request, origin, known, around),

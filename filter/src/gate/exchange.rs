@@ -170,6 +170,7 @@ impl Gate {
         if let Some(key) = key
             && let Some(verified) = around.verdicts.token(&key, token, bound, place, &self.trust, known, now)
         {
+            self.not_revoked(verified.marks(), known, now)?;
             // what is remembered under the whole text was opened once, so that its time is authentic
             let issued = issued_of(sealed).filter(|issued| is_in_time(*issued, now, exchange.lifetime));
             return issued.map(|_| (verified, Some(key))).ok_or_else(|| ended().into());

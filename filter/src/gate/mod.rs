@@ -2,6 +2,7 @@
 //! of the request, the documents that are known and the time, and answers with one step. Where a document is missing it
 //! says which, and is asked again from the start when it is there.
 
+mod api_token;
 mod ask;
 mod budget;
 mod cache;
@@ -37,6 +38,7 @@ mod proof;
 mod reply;
 mod request;
 mod requirement;
+mod revoke;
 mod rule;
 mod seal;
 mod session;
@@ -151,13 +153,19 @@ impl Gate {
         let origins = Origins::new(&config.origins);
         let presenting = config.presentation.as_ref().map(|one| Presenting::compile(one, policy, &mut errors));
         let sessions = compile::sessions(config, environment, &mut errors);
+        let revocations = revoke::compile(config, &fetching, &mut errors);
+        let (sets, more): (Vec<_>, Vec<_>) = api_token::compile(config, &fetching, &mut errors).into_iter().unzip();
+        extras.extend(more);
         if !errors.is_empty() {
             return Err(errors);
         }
         let trust = Trust::new(issuers, limits.clone(), provider)
             .map_err(|why| vec![ConfigError::new("issuers", why.to_string())])?
             .with_credentials(policies)
-            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?;
+            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?
+            .with_revocations(revocations)
+            .with_api_tokens(sets)
+            .map_err(|why| vec![ConfigError::new("api_tokens", why.to_string())])?;
         let credentials = credential::resolve(credentials, &trust);
         let logins = login::compile(config, &trust, environment, &mut errors);
         let names = Names { trust: &trust, credentials: &credentials, logins: &logins };

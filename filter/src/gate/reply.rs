@@ -134,6 +134,10 @@ refusals! {
     misdirected: "misdirected", 421, "This address is not served here";
     /// Too many presentations at once.
     too_many_presentations: "too_many_presentations", 503, "Too many presentations are being checked";
+    /// It was revoked before its end.
+    revoked: "revoked", 401, "This was revoked";
+    /// What is revoked cannot be had.
+    revocation_unavailable: "revocation_unavailable", 503, "What is revoked cannot be had at the moment";
     /// Nothing is at this address of ours.
     not_found: "not_found", 404, "There is nothing at this address";
     /// A document that the decision needs cannot be had.

@@ -1,6 +1,7 @@
 //! The gate as a whole: configurations in, decisions out. Tokens are HS256 here, which keeps keys in one line; every
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
+mod api_tokens;
 mod certificates;
 mod configuration;
 mod decisions;
@@ -14,6 +15,7 @@ mod presenting;
 mod programs;
 mod provider;
 mod remembered;
+mod revocation;
 mod sessions;
 mod shop;
 mod step_up;

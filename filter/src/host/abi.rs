@@ -122,11 +122,11 @@ pub(super) fn set_tick_period(period: Duration) {
     unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
 }
 
-/// A buffer, or at most `max` bytes of it.
-pub(super) fn buffer(kind: BufferType, max: usize) -> Option<Vec<u8>> {
+/// A buffer from `start`, or at most `max` bytes of it.
+pub(super) fn buffer(kind: BufferType, start: usize, max: usize) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes a pointer to memory that it gives up, and its size.
-    let status = unsafe { proxy_get_buffer_bytes(kind, 0, max, &raw mut data, &raw mut size) };
+    let status = unsafe { proxy_get_buffer_bytes(kind, start, max, &raw mut data, &raw mut size) };
     (status == OK).then(|| take(data, size))
 }
 
