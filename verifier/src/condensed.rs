@@ -6,6 +6,7 @@
 //! becomes of the keys of another issuer does not concern it.
 use crate::checks;
 use crate::claim_path::ClaimPath;
+use crate::confirmation::Confirmation;
 use crate::documents::Documents;
 use crate::outcome::Verified;
 use crate::revocation::{Kind, Mark, Marks};
@@ -43,6 +44,7 @@ pub struct Condensed {
     tenant: Option<Box<str>>,
     subject: Option<Box<str>>,
     paths: Arc<[ClaimPath]>,
+    confirmation: Option<Box<Confirmation>>,
     /// the claims at these paths
     values: Box<[Option<Value>]>,
     /// by what it can be revoked, where anything can be
@@ -62,6 +64,7 @@ impl Verified {
             iss,
             tenant: self.tenant.as_deref().map(Box::from),
             subject: self.subject().map(Box::from),
+            confirmation: self.confirmation.clone(),
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
             marks: trust.has_revocations().then(|| Box::new(self.marks())),
@@ -107,6 +110,7 @@ impl Condensed {
             iss: Arc::clone(&compiled.iss),
             tenant: None,
             subject: subject.map(Box::from),
+            confirmation: None,
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| path.get(claims).map(compact)).collect(),
             marks: trust.has_revocations().then(marks),
@@ -131,6 +135,11 @@ impl Condensed {
     /// `sub`.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+
+    /// What it is bound to (`cnf`): to be proven each time, however well the verdict is remembered.
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        self.confirmation.as_deref()
     }
 
     /// From when on it holds no more.
@@ -178,8 +187,9 @@ impl Condensed {
         let own = if Arc::strong_count(&self.iss) > 1 { 0 } else { ALLOCATION + self.iss.len() };
         let values: usize = self.values.iter().map(|value| value.as_ref().map_or(0, memory_of)).sum();
         let list = if self.values.is_empty() { 0 } else { ALLOCATION + size_of::<Option<Value>>() * self.values.len() };
+        let bound = self.confirmation.as_ref().map_or(0, |bound| ALLOCATION * 3 + bound.memory());
         let marks = self.marks.as_ref().map_or(0, |marks| ALLOCATION + marks.memory());
-        size_of::<Self>() + own + text(&self.tenant) + text(&self.subject) + list + values + marks
+        size_of::<Self>() + bound + own + text(&self.tenant) + text(&self.subject) + list + values + marks
     }
 }
 

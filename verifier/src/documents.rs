@@ -507,8 +507,8 @@ impl Documents {
     /// About how many bytes they take: an estimate from what they were parsed from.
     pub fn memory(&self) -> usize {
         const ENTRY: usize = 1024;
-        let memory = |entry: &Box<Entry>| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
-        self.entries.values().map(memory).sum::<usize>() + self.revocations.memory()
+        let memory = |entry: &Entry| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
+        self.entries.values().map(|entry| memory(entry)).sum::<usize>() + self.revocations.memory()
     }
 
     /// What is known of a slot. `id` asks for the document of that fetch only.

@@ -6,12 +6,21 @@ use crate::trust::IssuerIndex;
 pub struct Evidence<'a> {
     pub(crate) token: &'a [u8],
     pub(crate) accepted: Option<&'a [IssuerIndex]>,
+    pub(crate) proven: bool,
 }
 
 impl<'a> Evidence<'a> {
     /// A compact JWS that is shown as an access token. The bytes are looked at only by [`crate::verify`].
     pub fn access_token(token: &'a [u8]) -> Self {
-        Self { token, accepted: None }
+        Self { token, accepted: None, proven: false }
+    }
+
+    /// Takes a token that is bound to a key or a certificate (`cnf`, RFC 7800) too. The caller then has to see to the proof
+    /// of [`Verified::confirmation`](crate::Verified::confirmation), each time that the token is used; by default such a
+    /// token is [`TokenBound`](crate::Code::TokenBound).
+    #[must_use]
+    pub fn holder_proves(self) -> Self {
+        Self { proven: true, ..self }
     }
 
     /// Accepts these issuers only. The token of another is `issuer_untrusted`, and nothing is fetched for it.

@@ -183,7 +183,7 @@ fn run(
     {
         return deny(Code::ClaimInvalid, "`at_hash` is not that of the access token");
     }
-    Ok((signed.verified(trust, times), auth_time))
+    Ok((signed.verified(trust, times, None), auth_time))
 }
 
 /// `aud` names the client, and no other unless `azp` says that it is ours (section 3.1.3.7, items 3 to 5).

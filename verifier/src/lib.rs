@@ -54,6 +54,7 @@ pub mod base64url;
 mod checks;
 pub mod claim_path;
 pub mod condensed;
+pub mod confirmation;
 pub mod credential;
 mod credential_issuer;
 mod date;
@@ -97,6 +98,7 @@ pub use algorithm::Algorithm;
 pub use api_token::{ApiToken, ApiTokenSource, ApiTokens, verify_api_token};
 pub use claim_path::ClaimPath;
 pub use condensed::{Basis, Condensed};
+pub use confirmation::Confirmation;
 pub use credential::{
     CredentialError, CredentialIndex, CredentialPolicy, StatusRule, StatusUnavailable, TrustedIssuer,
 };

@@ -2,6 +2,7 @@
 use crate::algorithm::Algorithm;
 use crate::claim_path::ClaimPath;
 use crate::condensed::{Basis, Window};
+use crate::confirmation::Confirmation;
 use crate::fetch::Fetch;
 use crate::time::Timestamp;
 use crate::trust::IssuerIndex;
@@ -37,6 +38,7 @@ pub struct Verified {
     pub(crate) provider: &'static str,
     pub(crate) window: Window,
     pub(crate) basis: Basis,
+    pub(crate) confirmation: Option<Box<Confirmation>>,
     pub(crate) passed: Vec<Check>,
 }
 
@@ -79,6 +81,11 @@ impl Verified {
     /// When it ends: `exp`. The verdict itself holds until then and the issuer's clock skew.
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
+    }
+
+    /// What it is bound to (`cnf`). Only evidence whose holder [proves](crate::Evidence::holder_proves) it has one.
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        self.confirmation.as_deref()
     }
 
     /// The algorithm of the signature.
@@ -360,6 +367,8 @@ codes! {
     ClaimMissing = "claim_missing", Evidence;
     /// A claim has a wrong type.
     ClaimInvalid = "claim_invalid", Evidence;
+    /// The token is bound to a key or a certificate of its holder, and is not taken without the proof of it.
+    TokenBound = "token_bound", Evidence;
 
     // the sender: it is a presentation of a credential, but not a sound one
     /// The presentation is longer than the limit.

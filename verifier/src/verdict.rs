@@ -7,6 +7,7 @@ use crate::algorithm::Algorithm;
 use crate::api_token;
 use crate::checks::{self, Steps, Stop, deny, time};
 use crate::condensed::{Basis, Window};
+use crate::confirmation::Confirmation;
 use crate::documents::{Documents, Found, Stored};
 use crate::evidence::Evidence;
 use crate::fetch::{DocumentKind, Fetch};
@@ -70,8 +71,12 @@ fn run(
     let times = check_times(issuer, issuer.max_lifetime, &token.claims, now)?;
     steps.next(Check::Claims);
     check_claims(issuer, &token.claims)?;
+    let confirmation = Confirmation::of(&token.claims)?;
+    if confirmation.is_some() && !evidence.proven {
+        return deny(Code::TokenBound, "`cnf` asks for a proof, and there is none");
+    }
 
-    Ok(signed.verified(trust, times))
+    Ok(signed.verified(trust, times, confirmation))
 }
 
 /// A token whose signature is its issuer's. Nothing is said yet of what it is for.
@@ -86,7 +91,12 @@ pub(crate) struct Signed<'t, 'e> {
 
 impl Signed<'_, '_> {
     /// The outcome, once all other checks passed.
-    pub(crate) fn verified(self, trust: &Trust, (expires, window): (Option<Timestamp>, Window)) -> Verified {
+    pub(crate) fn verified(
+        self,
+        trust: &Trust,
+        (expires, window): (Option<Timestamp>, Window),
+        confirmation: Option<Box<Confirmation>>,
+    ) -> Verified {
         Verified {
             issuer: self.compiled.index,
             name: self.compiled.name.clone(),
@@ -98,6 +108,7 @@ impl Signed<'_, '_> {
             provider: trust.provider().name(),
             window,
             basis: self.basis,
+            confirmation,
             passed: Vec::new(),
             claims: self.token.claims,
         }

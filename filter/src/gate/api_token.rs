@@ -13,7 +13,7 @@ use carded_verifier::{
 
 use super::Gate;
 use super::compile::{Fetching, IssuerExtra, url_policy};
-use super::config::{ApiTokensConfig, Config, ConfigError, Field};
+use super::config::{ApiTokensConfig, BindingConfig, Config, ConfigError, Field};
 use super::place::{Place, PlaceKind};
 
 /// What stands before the credentials of HTTP Basic.
@@ -44,7 +44,7 @@ pub(super) fn compile(
         if configured.basic {
             places.push(PlaceKind::Basic);
         }
-        let extra = IssuerExtra { places, forward: configured.forward, roles };
+        let extra = IssuerExtra { places, forward: configured.forward, binding: BindingConfig::None, roles };
         sets.push((ApiTokens { name: name.clone(), source }, extra));
     }
     sets

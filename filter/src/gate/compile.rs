@@ -9,8 +9,8 @@ use carded_verifier::{
 };
 
 use super::config::{
-    Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, Otherwise, RequiredClaimConfig,
-    SecretConfig, SecretEncoding,
+    BindingConfig, Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, Otherwise,
+    RequiredClaimConfig, SecretConfig, SecretEncoding,
 };
 use super::place::PlaceKind;
 use super::rule::{Rule, is_token};
@@ -27,6 +27,8 @@ pub(super) struct IssuerExtra {
     pub(super) places: Vec<PlaceKind>,
     /// Whether its tokens are passed on.
     pub(super) forward: bool,
+    /// What its tokens are bound to.
+    pub(super) binding: BindingConfig,
     /// The claim that holds its roles.
     pub(super) roles: ClaimPath,
 }
@@ -235,7 +237,13 @@ pub(super) fn issuer(
         })
         .collect();
     let roles = claim_path(&configured.roles).map_err(|why| errors.push(field.key("roles").error(why))).ok();
-    let places = places(configured, &field, errors);
+    let mut places = places(configured, &field, errors);
+    if matches!(configured.binding, BindingConfig::IfPresent | BindingConfig::Dpop | BindingConfig::Any) {
+        if config.origins.is_empty() {
+            errors.push(field.key("binding").error("a DPoP proof is for an address of ours: name `origins`"));
+        }
+        places.push(PlaceKind::Header { name: "authorization".into(), prefix: super::possession::SCHEME.to_owned() });
+    }
     if errors.len() != before {
         return None;
     }
@@ -253,7 +261,7 @@ pub(super) fn issuer(
         typ: configured.typ.clone(),
         login_client_ids: config.login.get(name).iter().map(|login| login.client_id.clone()).collect(),
     };
-    Some((issuer, IssuerExtra { places, forward: configured.forward, roles: roles? }))
+    Some((issuer, IssuerExtra { places, forward: configured.forward, binding: configured.binding, roles: roles? }))
 }
 
 fn algorithms(configured: &IssuerConfig, field: &Field, errors: &mut Vec<ConfigError>) -> Vec<Algorithm> {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carded_verifier::dpop::VerifiedDpop;
 use carded_verifier::{Basis, Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
 
 use super::Gate;
@@ -22,6 +23,7 @@ use super::once::Once;
 use super::path::Path;
 use super::place::{Place, PlaceKind, cookies_where, without_parameters};
 use super::policy::{Question, Says};
+use super::possession::{self, Use, spend_proof};
 use super::reply::{Refusal, Reply};
 use super::request::{Repeated, Request};
 use super::rule::{Asks, Rule, Subject, is_token};
@@ -125,6 +127,8 @@ struct Held<'g> {
     verified: Rc<Condensed>,
     /// Under which it is remembered.
     key: Option<Key>,
+    /// That its holder has the key that it is bound to.
+    proof: Option<VerifiedDpop>,
 }
 
 impl Gate {
@@ -201,12 +205,15 @@ impl Gate {
         trace.tell(|| Event::Rule(index, &rule.name));
 
         let origin = if rule.reads_credentials { self.origins.of(request, &authority) } else { None };
-        let held = self.evidence(rule, request, &path, known, around, trace, decision)?;
+        let held = self.evidence(rule, request, &path, &authority, known, around, trace, decision)?;
         let brought = if rule.reads_credentials {
             self.brought(request, path.as_str(), origin, known, around)?
         } else {
             Brought::default()
         };
+        for proof in held.iter().filter_map(|held| held.proof.as_ref()) {
+            spend_proof(proof, around)?;
+        }
         for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
@@ -292,6 +299,7 @@ impl Gate {
         rule: &'g Rule,
         request: &Request,
         path: &Path<'_>,
+        authority: &str,
         known: &Documents,
         around: &mut Around<'_>,
         trace: &mut impl Trace,
@@ -303,12 +311,17 @@ impl Gate {
             tokens.clear();
             place.kind.tokens(request, path.query(), &mut tokens);
             for token in &tokens {
+                if rule.reads_credentials && possession::is_sealed(&place.kind, token) {
+                    continue;
+                }
                 if held.len() >= MAX_TOKENS {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
                 let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
-                held.push(Held { place, verified, key });
+                let by = Use { request, target: path.as_str(), authority, place: &place.kind, token };
+                let proof = self.possession(&verified, by, around)?;
+                held.push(Held { place, verified, key, proof });
             }
         }
         Ok(held)
@@ -355,7 +368,12 @@ impl Gate {
                 Outcome::Need(fetch) => Err(Halt::Need(fetch)),
             };
         }
-        match verify(&Evidence::access_token(token).accepted_issuers(&place.issuers), &self.trust, known, now) {
+        match verify(
+            &Evidence::access_token(token).holder_proves().accepted_issuers(&place.issuers),
+            &self.trust,
+            known,
+            now,
+        ) {
             Outcome::Verified(verified) => {
                 trace.tell(|| Event::Verified(&verified));
                 let none = Arc::default();
@@ -480,12 +498,10 @@ impl Gate {
             let token = self.minted(minting, keys.as_deref(), facts, brought, around)?;
             changes.set.push((Rc::clone(&minting.header), token));
         }
-        let kept_back = held
-            .iter()
-            .filter(|held| {
-                self.issuers.get(held.verified.issuer_index().as_usize()).is_some_and(|extra| !extra.forward)
-            })
-            .map(|held| &held.place.kind);
+        let kept_back = held.iter().filter(|held| !self.passes_on(&held.verified)).map(|held| &held.place.kind);
+        if held.iter().any(|held| held.proof.is_some() && !self.passes_on(&held.verified)) {
+            changes.remove.push("dpop".into());
+        }
         if brought.by_token {
             changes.remove.extend(["authorization", "dpop"].map(Rc::from));
         }
@@ -519,6 +535,13 @@ impl Gate {
             changes.set.push((":path".into(), target));
         }
         Ok(changes)
+    }
+}
+
+impl Gate {
+    /// Whether the services get the caller's token too.
+    fn passes_on(&self, token: &Condensed) -> bool {
+        self.issuers.get(token.issuer_index().as_usize()).is_none_or(|extra| extra.forward)
     }
 }
 

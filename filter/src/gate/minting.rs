@@ -358,7 +358,7 @@ impl Gate {
         let text = [prefix.as_bytes(), token.as_bytes()].concat();
         if let Some(key) = key {
             // half of it is left when another is minted: a service gets none that ends at once
-            let renew = now.saturating_add((lasts / 2).max(Duration::from_secs(1)));
+            let renew = now.saturating_add(Duration::from_secs((lasts.as_secs() / 2).max(1)));
             around.verdicts.put_minted(key, &Rc::new(Minted { text: text.clone(), renew }), now);
         }
         Ok(text)

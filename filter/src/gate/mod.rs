@@ -30,6 +30,7 @@ mod path;
 mod pattern;
 mod place;
 mod policy;
+mod possession;
 mod presentation;
 mod program;
 mod proof;

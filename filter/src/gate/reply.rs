@@ -98,6 +98,10 @@ refusals! {
     login_failed: "login_failed", 403, "The sign-in could not be completed";
     /// The provider cannot be reached.
     login_unavailable: "login_unavailable", 503, "The provider cannot be reached";
+    /// A token that is bound to its holder is brought without the proof.
+    token_bound: "token_bound", 401, "The token is not taken without the proof of its holder";
+    /// A token is not bound to its holder, and has to be.
+    token_unbound: "token_unbound", 401, "The token has to be bound to its holder";
     /// A token for programs is not good.
     access_token_invalid: "access_token_invalid", 401, "The token cannot be used";
     /// The proof that comes with a token for programs is not good.

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
+use carded_verifier::dpop::VerifiedDpop;
 use carded_verifier::revocation::Marks;
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::cache::Key;
 use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
-use super::once::NotSpent;
+use super::possession::{SCHEME, spend_proof};
 use super::proof::{Proof, Shown, StatusSeen};
 use super::reply::Refusal;
 use super::request::Request;
@@ -259,13 +259,7 @@ impl Gate {
         }
         // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
         if let Some(dpop) = use_ {
-            super::once::spend(around.once, "dpop", dpop.identity(), dpop.until(), now).map_err(|why| match why {
-                NotSpent::Again => {
-                    Refusal::dpop_proof_invalid("this proof was used before: make a new one for each request")
-                }
-                NotSpent::Full => Refusal::too_many_presentations("too many proofs at once: try again")
-                    .retry_after(Duration::from_secs(5)),
-            })?;
+            spend_proof(&dpop, around)?;
         }
         if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
             return Err(
@@ -380,22 +374,7 @@ impl Gate {
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
         };
-        let proof = match request.single("dpop") {
-            Ok(Some(proof)) => proof,
-            Ok(None) => {
-                return Err(Refusal::dpop_proof_invalid(
-                    "the header `dpop` is missing: prove the holder's key with each use",
-                )
-                .into());
-            }
-            Err(_) => return Err(Refusal::dpop_proof_invalid("there is more than one `dpop`").into()),
-        };
-        let method = request.single(":method").ok().flatten().unwrap_or_default();
-        let method = std::str::from_utf8(method).unwrap_or_default();
-        let uri = format!("{origin}{target}");
-        let asked = DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(&opened.thumbprint) };
-        let verified = dpop::verify(proof, &asked, self.trust.provider(), self.limits(), now)
-            .map_err(|why| Refusal::dpop_proof_invalid(why.to_string()))?;
+        let verified = self.proof_of_key(request, target, origin, token, &opened.thumbprint, now)?;
         Ok((opened, verified))
     }
 }
@@ -408,7 +387,9 @@ enum Lapse {
 
 /// The token of `Authorization: DPoP`, there once.
 pub(super) fn dpop_token(request: &Request) -> Result<Option<&[u8]>, Refusal> {
-    let mut tokens = request.values("authorization").filter_map(|value| place::strip_prefix(value, "DPoP "));
+    let tokens = request.values("authorization").filter_map(|value| place::strip_prefix(value, SCHEME));
+    // what is sealed has no dot; what has one is an issuer's
+    let mut tokens = tokens.filter(|token| !token.contains(&b'.'));
     match (tokens.next(), tokens.next()) {
         (_, Some(_)) => Err(Refusal::request_malformed("there is more than one token of the scheme DPoP")),
         (first, None) => Ok(first),

@@ -2,12 +2,14 @@
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
 mod api_tokens;
+mod certificates;
 mod configuration;
 mod decisions;
 mod lending;
 mod login;
 mod logout;
 mod minting;
+mod possession;
 mod presenting;
 mod programs;
 mod provider;

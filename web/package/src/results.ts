@@ -132,6 +132,7 @@ export type Code =
   | 'disclosure_invalid'
   | 'certificate_untrusted'
   | 'holder_key_invalid'
+  | 'token_bound'
   | 'key_binding_missing'
   | 'key_binding_invalid'
   | 'nonce_mismatch'

@@ -30,7 +30,7 @@ pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
 pub use revocation::{OnFailure, RevocationConfig};
-pub use token::{CertificateConfig, SigningKeyConfig, TokenConfig};
+pub use token::{BindingConfig, CertificateConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -158,6 +158,9 @@ pub struct IssuerConfig {
     /// Whether the service behind gets the caller's token too. By default it is removed before the request goes on.
     #[serde(default)]
     pub forward: bool,
+    /// What tokens have to be bound to (`cnf`, RFC 7800). A bound one is never taken without its proof.
+    #[serde(default)]
+    pub binding: BindingConfig,
     /// Claims that a token must have.
     #[serde(default)]
     pub required_claims: Vec<RequiredClaimConfig>,

@@ -29,6 +29,24 @@ pub struct TokenConfig {
     pub pairwise: Option<KeyReference>,
 }
 
+/// What tokens of an issuer are bound to, so that a stolen one is of no use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum BindingConfig {
+    /// Nothing: whoever has one can use it. One that is bound all the same is refused.
+    #[default]
+    None,
+    /// What a token says; the proof of it is asked for.
+    IfPresent,
+    /// A key, by DPoP (RFC 9449).
+    Dpop,
+    /// A client certificate (RFC 8705 §3).
+    Certificate,
+    /// One of both.
+    Any,
+}
+
 /// Which client certificates are meant: of each field that is given, one must fit.
 #[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -1,0 +1,28 @@
+// An OpenID provider with people: npm `oidc-provider` (certified) with its own pages for signing in. Any name signs in with any
+// password.
+//
+// Started by tests with ISSUER (its public URL), PORT (where it listens on 127.0.0.1), CLIENT (a JSON object of client metadata) in
+// the environment; it prints "ready" when it answers.
+
+import { createServer } from "node:http";
+import { exportJWK, generateKeyPair } from "jose";
+import { Provider } from "oidc-provider";
+
+const { ISSUER: issuer, PORT: port, CLIENT: client } = process.env;
+
+const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+const signingKey = { ...(await exportJWK(privateKey)), alg: "RS256", use: "sig", kid: "people-1" };
+
+const provider = new Provider(issuer, {
+  jwks: { keys: [signingKey] },
+  cookies: { keys: [crypto.randomUUID()] },
+  clients: [JSON.parse(client)],
+  claims: { openid: ["sub"], email: ["email"] },
+  conformIdTokenClaims: false, // the claims of the scopes are in the ID token too
+  pkce: { required: () => true },
+  acrValues: ["urn:one", "urn:two"],
+  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, email: `${sub}@example.com` }) }),
+});
+
+createServer(provider.callback()).listen(Number(port), "127.0.0.1", () => console.log("ready"));

@@ -1,0 +1,205 @@
+//! Signing in at npm `oidc-provider`, a certified OpenID provider, through the real Envoy; the browser is a script that follows
+//! redirects, keeps cookies and fills in the provider's own forms.
+
+use anyhow::{Context, Result, bail, ensure};
+use carded_envoy::client::{Reply, Request};
+use carded_envoy::config::Bootstrap;
+use carded_envoy::fetch;
+use carded_envoy::run::{Envoy, free_port};
+use carded_envoy::upstream::Upstream;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+use crate::common::{Setup, eventually, in_each_envoy, missing};
+
+in_each_envoy!(a_person_signs_in_and_out_at_a_certified_provider);
+
+const SHOP: &str = "http://shop.localhost";
+const ISSUER: &str = "http://idp.localhost";
+const SECRET: &str = "a secret: of+the client";
+
+fn config() -> Value {
+    json!({
+        "origins": [SHOP],
+        "danger_allow_http_localhost": true,
+        "issuers": { "corp": { "issuer": ISSUER, "audiences": ["api"], "keys": { "discovery": true } } },
+        "login": { "corp": {
+            "client_id": "shop", "client_secret": { "env": "OIDC_SECRET" }, "scopes": ["openid", "email"],
+            "post_logout_path": "/open",
+        } },
+        "sessions": { "keys": [{ "env": "CARDED_SESSION_KEY" }] },
+        "rules": [
+            { "match": { "path": "/open" }, "allow": "anyone" },
+            { "match": { "path": "/account/**" }, "require": { "login": "corp" }, "otherwise": "login" },
+        ],
+        "forward": { "headers": { "x-carded-subject": "corp.sub", "x-carded-email": "corp.email" } },
+        "fetch": { "clusters": { "idp.localhost": "idp" }, "timeout": "5s" },
+    })
+}
+
+/// Starts the provider; it ends when the child is dropped.
+async fn provider(packages: &Path, directory: &Path, port: u16) -> Result<Child> {
+    let client = json!({
+        "client_id": "shop", "client_secret": SECRET, "redirect_uris": [format!("{SHOP}/.carded/callback/corp")],
+        "post_logout_redirect_uris": [format!("{SHOP}/open")],
+    });
+    let path = directory.join("people.log");
+    let log = File::create(&path)?;
+    let child = Command::new("node")
+        .arg(packages.join("people.mjs"))
+        .envs([("ISSUER", ISSUER), ("PORT", &port.to_string()), ("CLIENT", &client.to_string())])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()?;
+    eventually("the provider is ready", || async { Ok(std::fs::read_to_string(&path)?.contains("ready")) }).await?;
+    Ok(child)
+}
+
+/// A browser: where its two hosts are, and their cookies.
+struct Browser {
+    shop: SocketAddr,
+    idp: SocketAddr,
+    cookies: BTreeMap<(String, String), String>,
+}
+
+impl Browser {
+    async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
+        let (origin, path) = url.match_indices('/').nth(2).map_or((url, "/"), |(at, _)| url.split_at(at));
+        let to = match origin {
+            SHOP => self.shop,
+            ISSUER => self.idp,
+            other => bail!("nobody goes to {other}"),
+        };
+        let own = self.cookies.iter().filter(|((host, _), _)| host == origin);
+        let cookies: Vec<_> = own.map(|((_, name), value)| format!("{name}={value}")).collect();
+        let host = origin.trim_start_matches("http://");
+        let mut request = Request::new(method, path).header("host", host).header("accept", "text/html");
+        if !cookies.is_empty() {
+            request = request.header("cookie", cookies.join("; "));
+        }
+        if let Some(form) = form {
+            let from = request.header("origin", origin).header("content-type", "application/x-www-form-urlencoded");
+            request = from.body(form);
+        }
+        let reply = request.header("connection", "close").send(to).await.with_context(|| url.to_owned())?;
+        for set in reply.headers("set-cookie") {
+            let (pair, attributes) = set.split_once(';').unwrap_or((&set, ""));
+            let (name, value) = pair.split_once('=').context("a cookie")?;
+            let key = (origin.to_owned(), name.to_owned());
+            if value.is_empty() || attributes.contains("Max-Age=0") || attributes.contains("01 Jan 1970") {
+                self.cookies.remove(&key);
+            } else {
+                self.cookies.insert(key, value.to_owned());
+            }
+        }
+        Ok(reply)
+    }
+
+    /// Goes somewhere as far as redirects and the provider's forms lead; where it ends, and what is there.
+    async fn go(&mut self, url: &str) -> Result<(String, Reply)> {
+        let (mut url, mut reply) = (url.to_owned(), self.ask("GET", url, None).await?);
+        for _ in 0..20 {
+            let form = between(&reply.text(), "action=\"", "\"").filter(|_| url.starts_with(ISSUER));
+            let prompt = between(&reply.text(), "name=\"prompt\" value=\"", "\"");
+            (url, reply) = match (reply.header("location"), form, prompt.as_deref()) {
+                (Some(to), ..) => {
+                    let to = absolute(&url, &to);
+                    let reply = self.ask("GET", &to, None).await?;
+                    (to, reply)
+                }
+                (None, Some(action), Some(prompt)) => {
+                    let to = absolute(&url, &action);
+                    let form = format!("prompt={prompt}&login=alice&password=x");
+                    let reply = self.ask("POST", &to, Some(&form)).await?;
+                    (to, reply)
+                }
+                _ => return Ok((url, reply)),
+            };
+        }
+        bail!("in a circle at {url}")
+    }
+}
+
+fn between(text: &str, start: &str, end: &str) -> Option<String> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split_once(end).map(|(found, _)| found.to_owned())
+}
+
+fn absolute(base: &str, to: &str) -> String {
+    let origin = if base.starts_with(SHOP) { SHOP } else { ISSUER };
+    if to.starts_with('/') { format!("{origin}{to}") } else { to.to_owned() }
+}
+
+async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str) -> Result<()> {
+    let packages = match fetch::npm() {
+        Ok(packages) => packages,
+        Err(error) => {
+            missing(Err(error));
+            return Ok(());
+        }
+    };
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let environment = [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", SECRET)];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let setup = Setup { config: config(), environment, silent_provider: true, ..Default::default() };
+    let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
+    let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let directory = options.directory.clone().context("a directory")?;
+    let _provider = provider(&packages, &directory, idp.port()).await?;
+    let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
+    let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new() };
+    story(&mut browser, &upstream).await?;
+    let log = envoy.log();
+    ensure!(!log.contains("Wasm VM failed") && !log.contains(SECRET), "{log}");
+    Ok(())
+}
+
+/// The provider speaks http here, as names that end in `.localhost` may.
+fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
+    let mut bootstrap = bootstrap.cluster_at("idp", idp);
+    if let Some(cluster) = bootstrap.cluster("idp").as_object_mut() {
+        cluster.remove("transport_socket");
+    }
+    let names = json!({ "host_env_keys": ["CARDED_SESSION_KEY", "OIDC_SECRET"] });
+    bootstrap.plugin()["vm_config"]["environment_variables"] = names;
+    bootstrap
+}
+
+async fn story(browser: &mut Browser, upstream: &Upstream) -> Result<()> {
+    // a deep link survives the login
+    let (url, reply) = browser.go(&format!("{SHOP}/account/orders?x=1&y=%20")).await?;
+    ensure!(url == format!("{SHOP}/account/orders?x=1&y=%20") && reply.status == 200, "{url}: {}", reply.text());
+    let seen = upstream.last().context("nothing was passed on")?;
+    ensure!(seen.all("x-carded-subject") == ["alice"] && seen.all("x-carded-email") == ["alice@example.com"]);
+    ensure!(seen.all("cookie").is_empty(), "no service sees a cookie of ours: {:?}", seen.all("cookie"));
+    // the provider knows her now: another browser cookie jar of the shop, no form
+    browser.cookies.retain(|(host, _), _| host == ISSUER);
+    let (url, reply) = browser.go(&format!("{SHOP}/account/again")).await?;
+    ensure!(url == format!("{SHOP}/account/again") && reply.status == 200, "{url}: {}", reply.text());
+    // and out again, on both sides
+    let asks = browser.ask("GET", &format!("{SHOP}/.carded/logout"), None).await?;
+    ensure!(asks.status == 200 && asks.text().contains("<form method=\"post\""), "{}", asks.text());
+    let left = browser.ask("POST", &format!("{SHOP}/.carded/logout"), Some("")).await?;
+    let to = left.header("location").with_context(|| left.text())?;
+    ensure!(to.starts_with(&format!("{ISSUER}/session/end?client_id=shop")), "{to}");
+    let confirm = browser.ask("GET", &to, None).await?;
+    let xsrf = between(&confirm.text(), "name=\"xsrf\" value=\"", "\"").with_context(|| confirm.text())?;
+    let form = format!("xsrf={xsrf}&logout=yes");
+    let done = browser.ask("POST", &format!("{ISSUER}/session/end/confirm"), Some(&form)).await?;
+    ensure!(done.header("location").as_deref() == Some(&format!("{SHOP}/open")), "{}", done.text());
+    let sent = browser.ask("GET", &format!("{SHOP}/account"), None).await?;
+    ensure!(sent.status == 303, "{}", sent.status);
+    let form = browser.ask("GET", &sent.header("location").context("a location")?, None).await?;
+    ensure!(
+        form.header("location").is_some_and(|to| to.contains("/interaction/")),
+        "the provider asks again who she is"
+    );
+    Ok(())
+}
