@@ -17,6 +17,7 @@ mod provider;
 mod public;
 mod remembered;
 mod revocation;
+mod slow;
 mod support;
 mod tenants;
 mod tokens;
