@@ -3,6 +3,8 @@
 pub mod explain;
 pub mod find;
 pub mod lint;
+pub mod revocations;
+pub mod token;
 mod upstream;
 pub mod yaml;
 

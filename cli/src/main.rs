@@ -1,4 +1,4 @@
-//! The `carded` binary, for operators: `lint-config`, `explain`, `schema` and `keygen`.
+//! The `carded` binary, for operators: `lint-config`, `explain`, `schema`, `keygen`, `revocations` and `token`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use carded_cli::explain::{Question, Source, explain};
-use carded_cli::lint;
+use carded_cli::{lint, revocations, token};
 use carded_verifier::{Algorithm, GatewayKey, Timestamp, base64url};
 use clap::{Args, Parser, Subcommand};
 
@@ -42,6 +42,35 @@ enum Command {
         /// EdDSA or ES256
         #[arg(long, default_value = "EdDSA")]
         algorithm: String,
+    },
+    /// Make the compact form of a list of what is revoked, from entries one a line
+    Revocations {
+        /// The entries: JSON objects like {"sub": "alice", "iss": "https://…", "before": 1790000000}, one a line
+        file: PathBuf,
+        /// The file to write; the salt of the one that it replaces is kept
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// API tokens
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token: prints it, and the entry by which the configuration knows it
+    New {
+        /// Whose it is
+        #[arg(long)]
+        owner: String,
+        /// What it may be used for; may be repeated
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
+        /// When it ends (2027-01-31T00:00:00Z)
+        #[arg(long)]
+        expires: Option<String>,
     },
 }
 
@@ -81,6 +110,18 @@ fn main() -> ExitCode {
         Command::Schema => {
             print!("{}", carded_cli::schema());
             Ok(true)
+        }
+        Command::Revocations { file, output } => revocations::write(&file, &output).map(|line| {
+            println!("{line}");
+            true
+        }),
+        Command::Token { command: TokenCommand::New { owner, scopes, expires } } => {
+            token::new(&owner, &scopes, expires.as_deref(), revocations::random).map(|(token, entry)| {
+                println!("{token}");
+                eprintln!("That is the token: it is nowhere else. The entry for `api_tokens.NAME.tokens`:");
+                println!("{entry}");
+                true
+            })
         }
         Command::Keygen { algorithm } => keygen(&algorithm),
     };

@@ -4,12 +4,14 @@
 //! It holds for as long as all that it rests on: the token's times, which are kept as numbers and compared each time,
 //! and the issuer's key set. A key that is withdrawn withdraws it, and so does a key set that is too old to serve; what
 //! becomes of the keys of another issuer does not concern it.
+use crate::checks;
 use crate::claim_path::ClaimPath;
 use crate::confirmation::Confirmation;
 use crate::documents::Documents;
 use crate::outcome::Verified;
+use crate::revocation::{Kind, Mark, Marks};
 use crate::time::Timestamp;
-use crate::trust::{IssuerIndex, Trust};
+use crate::trust::{Compiled, IssuerIndex, Trust};
 use crate::verdict;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -45,6 +47,8 @@ pub struct Condensed {
     confirmation: Option<Box<Confirmation>>,
     /// the claims at these paths
     values: Box<[Option<Value>]>,
+    /// by what it can be revoked, where anything can be
+    marks: Option<Box<Marks>>,
 }
 
 impl Verified {
@@ -63,12 +67,56 @@ impl Verified {
             confirmation: self.confirmation.clone(),
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
+            marks: trust.has_revocations().then(|| Box::new(self.marks())),
         };
         (condensed, self.basis)
+    }
+
+    /// `sub`, `jti` and `sid`, and the key that signed.
+    fn marks(&self) -> Marks {
+        let text = |name: &str| self.claims().get(name).and_then(Value::as_str);
+        let all = [
+            (Kind::Subject, self.subject()),
+            (Kind::TokenId, text("jti")),
+            (Kind::ProviderSession, text("sid")),
+            (Kind::Key, self.key_id.as_deref()),
+        ];
+        let iss = self.iss();
+        let mut marks = Vec::with_capacity(all.len());
+        marks.extend(all.into_iter().filter_map(|(kind, value)| Some(Mark::of(kind, iss, value?))));
+        Marks::new(marks, checks::time(self.claims(), "iat", f64::floor).unwrap_or_default())
     }
 }
 
 impl Condensed {
+    /// An API token that is known by this hash.
+    pub(crate) fn of_api_token(
+        compiled: &Compiled,
+        window: Window,
+        claims: &Map<String, Value>,
+        hash: &str,
+        trust: &Trust,
+        paths: &Arc<[ClaimPath]>,
+    ) -> Self {
+        let subject = claims.get("sub").and_then(Value::as_str);
+        let marks = || {
+            let mut marks = vec![Mark::of(Kind::ApiToken, "", hash)];
+            marks.extend(subject.map(|subject| Mark::of(Kind::Subject, &compiled.iss, subject)));
+            Box::new(Marks::new(marks, None))
+        };
+        Self {
+            issuer: compiled.index,
+            window,
+            iss: Arc::clone(&compiled.iss),
+            tenant: None,
+            subject: subject.map(Box::from),
+            confirmation: None,
+            paths: Arc::clone(paths),
+            values: paths.iter().map(|path| path.get(claims).map(compact)).collect(),
+            marks: trust.has_revocations().then(marks),
+        }
+    }
+
     /// The issuer that vouches.
     pub fn issuer_index(&self) -> IssuerIndex {
         self.issuer
@@ -97,6 +145,11 @@ impl Condensed {
     /// From when on it holds no more.
     pub fn ends(&self) -> Timestamp {
         self.window.until
+    }
+
+    /// By what it can be revoked; none where nothing can be.
+    pub fn marks(&self) -> Option<&Marks> {
+        self.marks.as_deref()
     }
 
     /// The claim at a path, one of those that were kept; `None` for any other.
@@ -135,7 +188,8 @@ impl Condensed {
         let values: usize = self.values.iter().map(|value| value.as_ref().map_or(0, memory_of)).sum();
         let list = if self.values.is_empty() { 0 } else { ALLOCATION + size_of::<Option<Value>>() * self.values.len() };
         let bound = self.confirmation.as_ref().map_or(0, |bound| ALLOCATION * 3 + bound.memory());
-        size_of::<Self>() + bound + own + text(&self.tenant) + text(&self.subject) + list + values
+        let marks = self.marks.as_ref().map_or(0, |marks| ALLOCATION + marks.memory());
+        size_of::<Self>() + bound + own + text(&self.tenant) + text(&self.subject) + list + values + marks
     }
 }
 

@@ -4,6 +4,7 @@
 //! A document is fresh for the lifetime that its reply asks for, within bounds (RFC 9111 section 4.2). Before that
 //! ends it is [`due`](Documents::due) for a refresh in the background; an expired one serves for a bounded while as
 //! long as refreshing fails. A failure never replaces a document. Only what parsed is ever kept.
+use crate::api_token::{self, ApiToken};
 use crate::credential_issuer::{self, IssuerKeys};
 use crate::did::{Did, DidDocument};
 use crate::discovery::{self, ProviderMetadata};
@@ -11,6 +12,9 @@ use crate::fetch::{DocumentKind, Fetch, Slot};
 use crate::jwks::KeySet;
 use crate::limits::Limits;
 use crate::ordered::Ordered;
+use crate::revocation::compact::{Pages, Taken, pages_of};
+use crate::revocation::lists::Lists;
+use crate::revocation::{self, MOST_JSON};
 use crate::status_list::StatusListToken;
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
@@ -94,6 +98,7 @@ pub struct Documents {
     version: u64,
     /// how many different documents there ever were
     revisions: u64,
+    revocations: Lists,
 }
 
 #[derive(Debug)]
@@ -124,6 +129,7 @@ enum Content {
     Keys(KeySet),
     Did(Box<DidDocument>),
     StatusList(Box<StatusListToken>),
+    ApiTokens(Vec<ApiToken>),
 }
 
 /// What is known of a document.
@@ -165,6 +171,10 @@ impl Stored {
         if let Content::StatusList(token) = &self.content { Some(token) } else { None }
     }
 
+    pub(crate) fn api_tokens(&self) -> Option<&[ApiToken]> {
+        if let Content::ApiTokens(tokens) = &self.content { Some(tokens) } else { None }
+    }
+
     /// An estimate, from what it was parsed from.
     fn memory(&self) -> usize {
         const KEY: usize = 2048;
@@ -182,6 +192,7 @@ impl Documents {
             unknown_failed: Ordered::new(),
             version: 0,
             revisions: 0,
+            revocations: Lists::default(),
         }
     }
 
@@ -191,6 +202,16 @@ impl Documents {
     /// # Errors
     /// [`DocumentError`] where the reply is not the document; it counts as a failed fetch.
     pub fn insert(&mut self, fetch: &Fetch, reply: &Reply, now: Timestamp) -> Result<(), DocumentError> {
+        if fetch.kind() == DocumentKind::Revocations {
+            return match reply.status {
+                304 if self.renew(fetch, now) => Ok(()),
+                200 => self.insert_list(fetch, &reply.body, None, now).map(drop),
+                status => {
+                    self.revocations.fail(fetch, now);
+                    Err(DocumentError(FetchFailure::Status(status)))
+                }
+            };
+        }
         let taken = self.read(fetch, reply).and_then(|content| self.store(fetch, reply, content, now));
         taken.map_err(|why| {
             self.fail(fetch, why.clone(), now);
@@ -200,6 +221,10 @@ impl Documents {
 
     /// Notes that a fetch failed at `now`. The document that was there stays.
     pub fn fail(&mut self, fetch: &Fetch, why: FetchFailure, now: Timestamp) {
+        if fetch.kind() == DocumentKind::Revocations {
+            self.revocations.fail(fetch, now);
+            return;
+        }
         let failure = || Box::new(Entry { fetch: fetch.clone(), document: None, failed: Some(now) });
         match self.entries.get_mut(fetch.slot()) {
             Some(entry) if entry.fetch == *fetch => entry.failed = Some(now),
@@ -220,6 +245,63 @@ impl Documents {
                 }
             }
         }
+    }
+
+    /// Takes a list of revocations, received at `now`: in JSON, or in the compact form in one piece. `etag` is that of the
+    /// reply (RFC 9110 section 8.8.3).
+    ///
+    /// # Errors
+    /// [`DocumentError`] where it is none; it counts as a failed fetch.
+    pub fn insert_list(
+        &mut self,
+        fetch: &Fetch,
+        body: &[u8],
+        etag: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Taken, DocumentError> {
+        let built = match body.first() {
+            // as no JSON begins
+            Some(b'c') => return self.insert_pages(fetch, body.len(), &mut pages_of(body), etag, now),
+            _ if body.len() > MOST_JSON => Err(FetchFailure::TooLarge),
+            _ => revocation::from_json(body).map_err(FetchFailure::Malformed),
+        };
+        let list = built.map_err(|why| {
+            self.revocations.fail(fetch, now);
+            DocumentError(why)
+        })?;
+        let mut pages = |number| list.pages().nth(number).map(<[u8]>::to_vec);
+        self.insert_pages(fetch, list.size(), &mut pages, etag, now)
+    }
+
+    /// Takes a list of revocations in the compact form from its pages, so that there are never two copies of it; else as
+    /// [`insert_list`](Self::insert_list).
+    ///
+    /// # Errors
+    /// [`DocumentError`] where it is none; it counts as a failed fetch.
+    pub fn insert_pages(
+        &mut self,
+        fetch: &Fetch,
+        bytes: usize,
+        pages: Pages<'_>,
+        etag: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Taken, DocumentError> {
+        self.revocations.take(fetch, bytes, pages, etag, now).map_err(DocumentError)
+    }
+
+    /// A list of revocations is unchanged, as its publisher said at `now` (304). False where there is none.
+    pub fn renew(&mut self, fetch: &Fetch, now: Timestamp) -> bool {
+        self.revocations.renew(fetch, now)
+    }
+
+    /// The lists of what is revoked.
+    pub(crate) fn revocations(&self) -> &Lists {
+        &self.revocations
+    }
+
+    /// A list of revocations in the compact form, and the `etag` that it came with.
+    pub fn revocation_list(&self, fetch: &Fetch) -> Option<(&revocation::compact::Compact, Option<&str>)> {
+        Some((self.revocations.list(fetch)?, self.revocations.etag(fetch)))
     }
 
     /// What was decided on the documents of before has to be looked at again.
@@ -271,6 +353,10 @@ impl Documents {
             DocumentKind::StatusList => StatusListToken::parse(&reply.body, &self.limits)
                 .map(|token| Content::StatusList(Box::new(token)))
                 .map_err(malformed),
+            DocumentKind::ApiTokens => {
+                api_token::parse(&reply.body, &self.limits).map(Content::ApiTokens).map_err(malformed)
+            }
+            DocumentKind::Revocations => Err(FetchFailure::NoRoom),
         }
     }
 
@@ -366,7 +452,9 @@ impl Documents {
     ///
     /// The same fetch is named until its reply or failure is put in: the caller knows what it has under way.
     pub fn due(&self, trust: &Trust, now: Timestamp) -> Vec<Fetch> {
-        let mut fetches = Vec::new();
+        let sources = trust.revocations().iter();
+        let mut fetches: Vec<Fetch> =
+            sources.filter(|source| self.revocations.is_due(source, now)).map(|source| source.fetch.clone()).collect();
         for entry in self.entries.values().filter(|entry| entry.fetch.is_configured()) {
             if !trust.names(&entry.fetch) {
                 continue;
@@ -419,8 +507,8 @@ impl Documents {
     /// About how many bytes they take: an estimate from what they were parsed from.
     pub fn memory(&self) -> usize {
         const ENTRY: usize = 1024;
-        let memory = |entry: &Box<Entry>| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
-        self.entries.values().map(memory).sum()
+        let memory = |entry: &Entry| ENTRY + entry.document.as_ref().map_or(0, Stored::memory);
+        self.entries.values().map(|entry| memory(entry)).sum::<usize>() + self.revocations.memory()
     }
 
     /// What is known of a slot. `id` asks for the document of that fetch only.

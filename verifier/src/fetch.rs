@@ -20,6 +20,10 @@ pub enum DocumentKind {
     DidDocument,
     /// A Status List Token (Token Status List, "Status List Token in JWT Format").
     StatusList,
+    /// A list of what is revoked ([`crate::revocation`]).
+    Revocations,
+    /// A list of API tokens, by their hashes ([`crate::api_token`]).
+    ApiTokens,
 }
 
 impl DocumentKind {
@@ -32,16 +36,19 @@ impl DocumentKind {
             Self::CredentialKeys => "credential_keys",
             Self::DidDocument => "did_document",
             Self::StatusList => "status_list",
+            Self::Revocations => "revocations",
+            Self::ApiTokens => "api_tokens",
         }
     }
 
     /// What the caller asks for with `Accept`.
     pub fn accept(self) -> &'static str {
         match self {
-            Self::Discovery | Self::CredentialIssuer => "application/json",
+            Self::Discovery | Self::CredentialIssuer | Self::ApiTokens => "application/json",
             Self::Jwks | Self::CredentialKeys => "application/jwk-set+json, application/json",
             Self::DidDocument => "application/did+json, application/did+ld+json, application/json",
             Self::StatusList => "application/statuslist+jwt",
+            Self::Revocations => "application/vnd.carded.revocations, application/json;q=0.9",
         }
     }
 

@@ -166,6 +166,79 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
+/// Hands each element of an array over as it is read. The array is the only member of the one object that `bytes` hold,
+/// and has this name.
+///
+/// # Errors
+/// What is wrong with the text, or what `each` says of an element.
+pub(crate) fn each_of(
+    bytes: &[u8],
+    name: &'static str,
+    each: &mut dyn FnMut(Value) -> Result<(), &'static str>,
+) -> Result<(), String> {
+    let mut refused = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let outer = Each { name: Some(name), each, refused: &mut refused };
+    let result = outer.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    result.map_err(|error| {
+        let syntax = JsonError::Syntax { line: error.line(), column: error.column() };
+        refused.map_or_else(|| syntax.to_string(), str::to_owned)
+    })
+}
+
+/// The object around an array, while there is a `name`; then the array.
+struct Each<'e> {
+    name: Option<&'static str>,
+    each: &'e mut dyn FnMut(Value) -> Result<(), &'static str>,
+    refused: &'e mut Option<&'static str>,
+}
+
+impl Each<'_> {
+    fn refuse<E: serde::de::Error>(&mut self, why: &'static str) -> E {
+        *self.refused = Some(why);
+        E::custom("refused")
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Each<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Each<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with one array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        let Some(name) = self.name else { return Err(self.refuse("an object stands where the array should be")) };
+        if access.next_key::<String>()?.as_deref() != Some(name) {
+            return Err(self.refuse("the object does not have the one member that it should"));
+        }
+        access.next_value_seed(Each { name: None, each: &mut *self.each, refused: &mut *self.refused })?;
+        match access.next_key::<String>()? {
+            None => Ok(()),
+            Some(_) => Err(self.refuse("the object has more than the one member that it should")),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        if self.name.is_some() {
+            return Err(self.refuse("an array stands where the object should be"));
+        }
+        let mut refusal = None;
+        while let Some(value) = access.next_element_seed(Strict { depth_left: 2, refusal: &mut refusal })? {
+            (self.each)(value).map_err(|why| self.refuse(why))?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

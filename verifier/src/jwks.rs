@@ -11,7 +11,7 @@ const DEPTH: usize = 16;
 const MOST_KEYS: usize = 512;
 
 /// The usable keys of an issuer, parsed once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
     by_kid: Ordered<String, usize>,
@@ -172,6 +172,12 @@ impl KeySet {
     /// Whether some key is a secret.
     pub(crate) fn has_secret(&self) -> bool {
         self.keys.iter().any(|key| key.key.key_type() == KeyType::Secret)
+    }
+
+    /// What the set calls one of its keys.
+    pub(crate) fn kid_of(&self, key: &PublicKey) -> Option<&str> {
+        let at = self.keys.iter().position(|ours| std::ptr::eq(&raw const ours.key, key))?;
+        self.by_kid.iter().find(|(_, place)| *place == at).map(|(kid, _)| kid.as_str())
     }
 
     /// The one key for a token: by `kid` where it names one, else the only key of its algorithm. A key serves one

@@ -49,6 +49,7 @@
 
 pub mod age;
 pub mod algorithm;
+pub mod api_token;
 pub mod base64url;
 mod checks;
 pub mod claim_path;
@@ -80,6 +81,7 @@ pub mod outcome;
 pub mod presentation;
 pub mod provider;
 pub mod required_claim;
+pub mod revocation;
 pub mod sd_jwt;
 mod sd_jwt_vc;
 #[cfg(feature = "sign")]
@@ -93,6 +95,7 @@ mod verdict;
 mod x509;
 
 pub use algorithm::Algorithm;
+pub use api_token::{ApiToken, ApiTokenSource, ApiTokens, verify_api_token};
 pub use claim_path::ClaimPath;
 pub use condensed::{Basis, Condensed};
 pub use confirmation::Confirmation;

@@ -33,6 +33,8 @@ pub struct Verified {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<String>,
+    /// the `kid` of the key in its set, where what it signed can be revoked
+    pub(crate) key_id: Option<String>,
     pub(crate) provider: &'static str,
     pub(crate) window: Window,
     pub(crate) basis: Basis,
@@ -343,6 +345,8 @@ codes! {
     KeyAmbiguous = "key_ambiguous", Evidence;
     /// The key of the token's `kid` is for another algorithm.
     KeyMismatch = "key_mismatch", Evidence;
+    /// The API token is not one that is known here.
+    ApiTokenUnknown = "api_token_unknown", Evidence;
     /// The signature does not hold.
     SignatureInvalid = "signature_invalid", Evidence;
 

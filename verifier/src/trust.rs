@@ -1,13 +1,16 @@
 //! Whose word is taken, compiled once from the configuration: issuers found by one look-up, and the limits.
 use crate::algorithm::{Algorithm, KeyType};
+use crate::api_token::{self, ApiTokenSource, ApiTokens};
 use crate::credential::{CompiledCredential, CredentialError, CredentialIndex, CredentialPolicy};
 use crate::discovery;
 use crate::fetch::{DocumentKind, Fetch, Owner, Slot};
-use crate::issuer::{Issuer, KeySource, is_tenant, origin_of};
+use crate::issuer::{Issuer, IssuerId, KeySource, is_tenant, origin_of};
+use crate::jwks::KeySet;
 use crate::jwt::bare_type;
 use crate::limits::Limits;
 use crate::ordered::Ordered;
 use crate::provider::SignatureProvider;
+use crate::revocation::{CompiledSource, RevocationSource};
 use crate::url::UrlPolicy;
 use std::collections::HashMap;
 use std::fmt;
@@ -125,6 +128,7 @@ pub struct Trust {
     patterns: Lookup<Vec<IssuerIndex>>,
     credentials: Vec<CompiledCredential>,
     credential_ids: Lookup<CredentialIndex>,
+    revocations: Vec<CompiledSource>,
     limits: Limits,
     provider: Arc<dyn SignatureProvider>,
 }
@@ -140,6 +144,8 @@ pub(crate) struct Compiled {
     pub(crate) types: Option<Vec<String>>,
     /// the first document; none for inline keys, and for the tenants of a pattern made when one is met
     pub(crate) first: Option<Fetch>,
+    /// for a set of API tokens, which is kept among the issuers: no `iss` leads here
+    pub(crate) api_tokens: Option<ApiTokenSource>,
 }
 
 impl Compiled {
@@ -196,6 +202,7 @@ impl Trust {
             patterns: Lookup::default(),
             credentials: Vec::new(),
             credential_ids: Lookup::default(),
+            revocations: Vec::new(),
             limits,
             provider,
         };
@@ -221,6 +228,53 @@ impl Trust {
             self.credentials.push(compiled);
         }
         Ok(self)
+    }
+
+    /// The same with sets of API tokens, each of which is like an issuer of that name; but no JWT can be of it.
+    ///
+    /// # Errors
+    /// [`TrustError`] where a name is taken or is none.
+    pub fn with_api_tokens(mut self, sets: Vec<ApiTokens>) -> Result<Self, TrustError> {
+        for ApiTokens { name, source } in sets {
+            let iss = api_token::iss(&name);
+            let id = IssuerId::parse(&iss, self.limits.url_policy).map_err(|_| TrustError::Name(name.clone()))?;
+            let index = IssuerIndex(u32::try_from(self.issuers.len()).unwrap_or(u32::MAX));
+            if self.names.insert(name.clone(), index).is_some() {
+                return Err(TrustError::DuplicateName(name));
+            }
+            let issuer = Issuer::new(&name, id, Vec::new(), Vec::new(), KeySource::Inline(KeySet::default()));
+            let (shared, iss) = (Arc::from(name.as_str()), Arc::from(iss));
+            let api_tokens = Some(source.clone());
+            let mut compiled = Compiled { name: shared, iss, issuer, index, types: None, first: None, api_tokens };
+            if let ApiTokenSource::Uri(url) = source {
+                let slot = compiled.slot(None, DocumentKind::ApiTokens);
+                compiled.first = Some(Fetch::new(&name, compiled.iss.as_ref().to_owned(), slot, url, true));
+            }
+            self.issuers.push(compiled);
+        }
+        Ok(self)
+    }
+
+    /// Whether an issuer is a set of API tokens.
+    pub fn is_api_tokens(&self, index: IssuerIndex) -> bool {
+        self.compiled(index).is_some_and(|compiled| compiled.api_tokens.is_some())
+    }
+
+    /// The same with lists of what is revoked, all of which must be known and fresh before anything that they could revoke
+    /// counts.
+    #[must_use]
+    pub fn with_revocations(mut self, sources: Vec<RevocationSource>) -> Self {
+        self.revocations = sources.into_iter().map(CompiledSource::new).collect();
+        self
+    }
+
+    /// Whether anything can be revoked.
+    pub fn has_revocations(&self) -> bool {
+        !self.revocations.is_empty()
+    }
+
+    pub(crate) fn revocations(&self) -> &[CompiledSource] {
+        &self.revocations
     }
 
     /// The policy at an index; `None` for an index of another, longer list.
@@ -279,7 +333,7 @@ impl Trust {
         }
         let types = issuer.typ.as_ref().map(|types| types.iter().map(|typ| bare_type(typ)).collect());
         let (shared, iss) = (Arc::from(issuer.name.as_str()), Arc::from(issuer.issuer.as_str()));
-        let mut compiled = Compiled { name: shared, iss, issuer, index, types, first: None };
+        let mut compiled = Compiled { name: shared, iss, issuer, index, types, first: None, api_tokens: None };
         compiled.first = match &compiled.issuer.keys {
             KeySource::Inline(_) => None,
             KeySource::JwksUri(url) => {
@@ -323,7 +377,7 @@ impl Trust {
 
     /// What can be fetched ahead of need: the first document of every issuer and tenant that the policy names.
     pub fn first_fetches(&self) -> Vec<Fetch> {
-        let mut fetches = Vec::new();
+        let mut fetches: Vec<Fetch> = self.revocations.iter().map(|source| source.fetch.clone()).collect();
         for compiled in &self.issuers {
             fetches.extend(compiled.first.clone());
             if compiled.first.is_none() && matches!(compiled.issuer.keys, KeySource::Discovery) {

@@ -4,6 +4,7 @@
 //! size → parse → issuer → algorithm → key (may need a document) → signature → type → audience → time → claims.
 //! Nothing is fetched for an issuer that the policy does not name, and no claim counts before the signature holds.
 use crate::algorithm::Algorithm;
+use crate::api_token;
 use crate::checks::{self, Steps, Stop, deny, time};
 use crate::condensed::{Basis, Window};
 use crate::confirmation::Confirmation;
@@ -43,7 +44,11 @@ pub(crate) fn basis(
     known: &Documents,
     now: Timestamp,
 ) -> Option<Basis> {
-    let keys = find_keys(trust, trust.compiled(issuer)?, tenant, known, now).ok()?;
+    let compiled = trust.compiled(issuer)?;
+    if compiled.api_tokens.is_some() {
+        return api_token::basis(compiled, known, now);
+    }
+    let keys = find_keys(trust, compiled, tenant, known, now).ok()?;
     Some(Basis { revision: keys.revision, until: keys.until, version: known.version() })
 }
 
@@ -81,6 +86,7 @@ pub(crate) struct Signed<'t, 'e> {
     pub(crate) algorithm: Algorithm,
     tenant: Option<String>,
     basis: Basis,
+    key_id: Option<String>,
 }
 
 impl Signed<'_, '_> {
@@ -98,6 +104,7 @@ impl Signed<'_, '_> {
             expires,
             algorithm: self.algorithm,
             kid: self.token.kid,
+            key_id: self.key_id,
             provider: trust.provider().name(),
             window,
             basis: self.basis,
@@ -134,14 +141,14 @@ pub(crate) fn signed<'t, 'e>(
     };
 
     steps.next(Check::Key);
-    let (key, basis) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
+    let (key, basis, key_id) = find_key(trust, compiled, tenant, &token, algorithm, known, now)?;
 
     steps.next(Check::Signature);
     if trust.provider().verify(algorithm, key, token.message, &token.signature).is_err() {
         return deny(Code::SignatureInvalid, "the signature does not hold");
     }
     let tenant = tenant.map(str::to_owned);
-    Ok(Signed { compiled, tenant, token, algorithm, basis })
+    Ok(Signed { compiled, tenant, token, algorithm, basis, key_id })
 }
 
 fn find_issuer<'t, 'c>(
@@ -181,11 +188,13 @@ fn find_key<'a>(
     algorithm: Algorithm,
     known: &'a Documents,
     now: Timestamp,
-) -> Result<(&'a PublicKey, Basis), Stop> {
+) -> Result<(&'a PublicKey, Basis, Option<String>), Stop> {
     let keys = find_keys(trust, compiled, tenant, known, now)?;
     let sole = |key_type| compiled.sole_algorithm(key_type);
     let key = signer::pick(keys.set, keys.fetch.as_ref(), token, algorithm, sole, known, now)?;
-    Ok((key, Basis { revision: keys.revision, until: keys.until, version: known.version() }))
+    // not what the token calls it: one that leaves it out is of that key all the same
+    let key_id = if trust.has_revocations() { keys.set.kid_of(key).map(str::to_owned) } else { None };
+    Ok((key, Basis { revision: keys.revision, until: keys.until, version: known.version() }, key_id))
 }
 
 fn find_keys<'a>(

@@ -16,6 +16,7 @@ mod presenting;
 mod provider;
 mod public;
 mod remembered;
+mod revocation;
 mod support;
 mod tenants;
 mod tokens;

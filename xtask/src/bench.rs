@@ -43,6 +43,7 @@ pub(crate) fn run_all(
         ("carded-wasm-host", "policy_cost", "policies"),
         ("carded-wasm-host", "presentation_cost", "presentations"),
         ("carded-wasm-host", "cache_cost", "what is remembered"),
+        ("carded-wasm-host", "revocation_cost", "a million revoked entries"),
         ("carded-envoy", "presentation_flood", "a flood of presentations"),
     ] {
         heading(&format!("What {what} cost"));

@@ -3,6 +3,8 @@
 
 use carded_verifier::Timestamp;
 
+use super::slow::Failures;
+
 /// Failing checks in a second, of one worker.
 const PER_SECOND: u32 = 50;
 
@@ -11,11 +13,13 @@ const PER_SECOND: u32 = 50;
 pub struct Budget {
     second: Timestamp,
     left: u32,
+    /// Of tokens, by who brings them.
+    pub(super) failures: Failures,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { second: Timestamp::from_unix(0), left: PER_SECOND }
+        Self { second: Timestamp::from_unix(0), left: PER_SECOND, failures: Failures::default() }
     }
 }
 
@@ -23,7 +27,7 @@ impl Budget {
     /// Takes the price of one check; false where nothing is left.
     pub(super) fn take(&mut self, now: Timestamp) -> bool {
         if self.second != now {
-            *self = Self { second: now, left: PER_SECOND };
+            (self.second, self.left) = (now, PER_SECOND);
         }
         match self.left.checked_sub(1) {
             Some(left) => {

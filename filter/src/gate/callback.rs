@@ -119,6 +119,9 @@ impl Gate {
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
+        // before the code is spent, since it may need a document
+        let session = sessions.read(request, origin, around.now);
+        let mut session = self.session_to_add_to(sessions, session, known, around.now)?;
         let provider = self.provider(login, known, around)?;
         // Mix-up (threat 63): who answers is who was asked.
         let iss = self.trust.issuer(login.issuer).map(|issuer| issuer.issuer.as_str());
@@ -170,7 +173,9 @@ impl Gate {
         let signed_in = SignedIn::of(&verified, &login.name, keep, around.now, ends);
         let no_random = || Refusal::internal_error("there are no random bytes to be had");
         let id = random_text::<16>(around.random).ok_or_else(no_random)?;
-        let mut session = sessions.read(request, origin, around.now);
+        // who is not to come in is told so here, and not sent to the provider again
+        let marks = self.marks_of(sessions, "", std::slice::from_ref(&signed_in), around.now);
+        self.not_revoked(marks.as_ref(), known, around.now)?;
         session.sign_in(id, signed_in, around.now);
         let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
             return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carded_verifier::dpop::VerifiedDpop;
-use carded_verifier::{Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
+use carded_verifier::{Basis, Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
 
 use super::Gate;
+use super::api_token;
 use super::ask;
 use super::budget::Budget;
 use super::cache::Key;
@@ -17,6 +18,7 @@ use super::config::Otherwise;
 use super::cookie;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
+use super::exchange;
 use super::facts::{Facts, Word};
 use super::once::Once;
 use super::path::Path;
@@ -151,6 +153,11 @@ impl Gate {
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
+            let rule = decision.rule.and_then(|rule| self.rules.get(rule));
+            if reply.status == 401 && rule.is_some_and(|rule| asks_for_basic(rule, request)) {
+                let challenge = r#"Basic realm="carded", charset="UTF-8""#.to_owned();
+                reply.headers.push(("www-authenticate", challenge));
+            }
         }
         decision
     }
@@ -318,8 +325,14 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
-                let by = Use { request, target: path.as_str(), authority, place: &place.kind, token };
+                let (verified, key) = if self.exchange.is_some() && exchange::sealed_in(token).is_some() {
+                    let origin = self.origins.of(request, authority);
+                    self.exchanged(token, place, origin, known, around, trace, &mut decision.verified)?
+                } else {
+                    self.verdict(token, place, known, around, trace, decision)?
+                };
+                let by_scheme = possession::is_scheme(&place.kind);
+                let by = Use { request, target: path.as_str(), authority, by_scheme, token: Some(token) };
                 let proof = self.possession(&verified, by, around)?;
                 held.push(Held { place, verified, key, proof });
             }
@@ -336,13 +349,53 @@ impl Gate {
         trace: &mut impl Trace,
         decision: &mut Decision,
     ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
-        let (verdicts, now) = (&mut *around.verdicts, around.now);
+        let now = around.now;
+        let password;
+        let token = match place.kind {
+            PlaceKind::Basic => {
+                password = api_token::password(token).unwrap_or_default();
+                password.as_slice()
+            }
+            _ => token,
+        };
         // The size limit stands before everything, also before the hash.
-        let key = if token.len() <= self.limits.token_bytes { verdicts.key_of_token(token) } else { None };
-        if let Some(verified) = key.and_then(|key| verdicts.token(&key, token, place, &self.trust, known, now)) {
+        let key = if token.len() <= self.limits.token_bytes { around.verdicts.key_of_token(token, None) } else { None };
+        let found = key.and_then(|key| around.verdicts.token(&key, token, None, place, &self.trust, known, now));
+        if let Some(verified) = found {
+            self.not_revoked(verified.marks(), known, now)?;
             return Ok((verified, key));
         }
+        if around.budget.failures.slows(around.connection, now) {
+            return Err(Refusal::too_many_failures("too many tokens from this address did not hold: try again later")
+                .retry_after(Duration::from_secs(1))
+                .into());
+        }
         decision.verified = decision.verified.saturating_add(1);
+        self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
+    }
+
+    /// Verifies a token, and remembers the verdict where it holds.
+    pub(super) fn judge(
+        &self,
+        token: &[u8],
+        key: Option<Key>,
+        place: &Place,
+        known: &Documents,
+        around: &mut Around<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<Rc<Condensed>, Halt> {
+        let now = around.now;
+        if self.is_api_token(token, place) {
+            return match self.api_token(token, place, known, now) {
+                Outcome::Verified((condensed, basis)) => self.remember(condensed, basis, key, known, around),
+                Outcome::Denied(denied) => {
+                    trace.tell(|| Event::Denied(&denied));
+                    around.budget.failures.note(&denied, around.connection, now);
+                    Err(Refusal::from_denied(&denied).into())
+                }
+                Outcome::Need(fetch) => Err(Halt::Need(fetch)),
+            };
+        }
         match verify(
             &Evidence::access_token(token).holder_proves().accepted_issuers(&place.issuers),
             &self.trust,
@@ -354,18 +407,31 @@ impl Gate {
                 let none = Arc::default();
                 let asked = self.asked_claims(verified.issuer_index()).unwrap_or(&none);
                 let (condensed, basis) = verified.condensed(&self.trust, asked);
-                let condensed = Rc::new(condensed);
-                if let Some(key) = key {
-                    verdicts.put_token(key, &condensed, basis, now);
-                }
-                Ok((condensed, key))
+                self.remember(condensed, basis, key, known, around)
             }
             Outcome::Denied(denied) => {
                 trace.tell(|| Event::Denied(&denied));
+                around.budget.failures.note(&denied, around.connection, now);
                 Err(Refusal::from_denied(&denied).into())
             }
             Outcome::Need(fetch) => Err(Halt::Need(fetch)),
         }
+    }
+
+    fn remember(
+        &self,
+        condensed: Condensed,
+        basis: Basis,
+        key: Option<Key>,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Rc<Condensed>, Halt> {
+        let condensed = Rc::new(condensed);
+        if let Some(key) = key {
+            around.verdicts.put_token(key, &condensed, basis, around.now);
+        }
+        self.not_revoked(condensed.marks(), known, around.now)?;
+        Ok(condensed)
     }
 
     fn requirement(&self, rule: &Rule, facts: &Facts<'_>, trace: &mut impl Trace) -> Result<(), Refusal> {
@@ -471,6 +537,7 @@ impl Gate {
         for kind in kept_back {
             match kind {
                 PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
+                PlaceKind::Basic => changes.remove.push("authorization".into()),
                 PlaceKind::Cookie(name) => cookies.push(name.as_str()),
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
@@ -504,6 +571,14 @@ impl Gate {
     fn passes_on(&self, token: &Condensed) -> bool {
         self.issuers.get(token.issuer_index().as_usize()).is_none_or(|extra| extra.forward)
     }
+}
+
+/// Whether a program may be asked for an API token as a password (RFC 7617 §2). A browser would ask the person, who has
+/// none.
+fn asks_for_basic(rule: &Rule, request: &Request) -> bool {
+    rule.places.iter().any(|place| place.kind == PlaceKind::Basic)
+        && !request.has("sec-fetch-mode")
+        && !is_navigation(request)
 }
 
 impl Rule {

@@ -193,6 +193,8 @@ pub(super) fn asked_of_tokens<'a>(
 
 /// The claim that every credential that was shown has, whichever way it was reached.
 const SATISFIED: &str = "satisfied";
+/// The claim that names the session, by which it can be revoked.
+const SESSION: &str = "session";
 
 /// Two tokens of one issuer speak of different subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +216,8 @@ enum Source {
     Shown(usize, ClaimPath),
     /// Whether the credential was shown.
     Satisfied(usize),
+    /// The name of the session or token for programs in which it was shown.
+    Session(usize),
     /// A part of the client certificate.
     Certificate(Part),
 }
@@ -232,6 +236,7 @@ impl ClaimRef {
             return match rest {
                 [] => Err(format!("`{name}` names a credential, not a claim: write `{name}.satisfied` or the like")),
                 [satisfied] if satisfied == SATISFIED => Ok(Self { source: Source::Satisfied(index) }),
+                [session] if session == SESSION => Ok(Self { source: Source::Session(index) }),
                 rest => Ok(Self { source: Source::Shown(index, path(rest.to_vec())?) }),
             };
         }
@@ -269,7 +274,7 @@ impl ClaimRef {
     pub(super) fn issuer(&self) -> Option<IssuerIndex> {
         match &self.source {
             Source::Claim(issuer, _) | Source::Tenant(issuer) => Some(*issuer),
-            Source::Shown(..) | Source::Satisfied(_) | Source::Certificate(_) => None,
+            Source::Shown(..) | Source::Satisfied(_) | Source::Session(_) | Source::Certificate(_) => None,
         }
     }
 
@@ -284,6 +289,9 @@ impl ClaimRef {
             Source::Claim(issuer, path) => facts.of(*issuer)?.claim(path).map(Cow::Borrowed),
             Source::Tenant(issuer) => facts.of(*issuer)?.tenant().map(|tenant| Cow::Owned(Value::from(tenant))),
             Source::Shown(credential, path) => path.get(&facts.proof(*credential)?.proof.claims).map(Cow::Borrowed),
+            Source::Session(credential) => {
+                facts.proof(*credential).and(facts.brought?.id()).map(|id| Cow::Owned(Value::from(id)))
+            }
             Source::Certificate(part) => facts.certificate()?.part(*part).map(Cow::Owned),
             Source::Satisfied(credential) => facts.proof(*credential).map(|_| Cow::Owned(Value::Bool(true))),
         }

@@ -3,7 +3,7 @@
 use carded_verifier::{IssuerIndex, Ordered};
 
 use super::Gate;
-use super::config::{Config, ConfigError, Field, StatusConfig, UnavailableConfig};
+use super::config::{Config, ConfigError, Field, OnFailure, StatusConfig, UnavailableConfig};
 use super::rule::Asks;
 
 pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
@@ -122,6 +122,26 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             if token.pairwise.is_some() && claim.0.last().is_some_and(|name| name == "sub") {
                 warnings.push(field.key("claims").at(index).error("it tells what `pairwise` hides"));
             }
+        }
+    }
+    if let Some(revocation) = &config.revocation
+        && let OnFailure::Stale(_) = revocation.on_failure
+    {
+        warnings.push(
+            Field::top("revocation")
+                .key("on_failure")
+                .error("what is revoked while the list cannot be had passes for so long"),
+        );
+    }
+    for (name, set) in &config.api_tokens {
+        let field = Field::top("api_tokens").key(name);
+        for (index, token) in set.tokens.iter().flatten().enumerate() {
+            if token.expires.is_none() {
+                warnings.push(field.key("tokens").at(index).error("this token never ends: give it `expires`"));
+            }
+        }
+        if !gate.trust.index_of(name).is_some_and(|index| named.contains_key(&index)) {
+            warnings.push(field.error("no rule asks for a token of this set"));
         }
     }
     if !config.policies.is_empty() && !gate.policies.has_deny() && !gate.rules.iter().any(|rule| rule.authorize) {

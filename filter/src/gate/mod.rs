@@ -2,6 +2,7 @@
 //! of the request, the documents that are known and the time, and answers with one step. Where a document is missing it
 //! says which, and is asked again from the start when it is there.
 
+mod api_token;
 mod ask;
 mod budget;
 mod cache;
@@ -14,6 +15,7 @@ mod credential;
 mod decide;
 mod effect;
 mod endpoint;
+mod exchange;
 mod facts;
 mod forward;
 mod key;
@@ -36,10 +38,12 @@ mod proof;
 mod reply;
 mod request;
 mod requirement;
+mod revoke;
 mod rule;
 mod seal;
 mod session;
 mod signed_in;
+mod slow;
 mod step_up;
 mod trace;
 mod verdicts;
@@ -65,6 +69,7 @@ pub use verdicts::Verdicts;
 
 use compile::IssuerExtra;
 use credential::Credential;
+use exchange::Exchange;
 use facts::{ClaimRef, Names};
 use forward::Forward;
 use login::Login;
@@ -112,6 +117,7 @@ pub struct Gate {
     policies: Policies,
     forward: Forward,
     minting: Option<Minting>,
+    exchange: Option<Exchange>,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -148,13 +154,19 @@ impl Gate {
         let origins = Origins::new(&config.origins);
         let presenting = config.presentation.as_ref().map(|one| Presenting::compile(one, policy, &mut errors));
         let sessions = compile::sessions(config, environment, &mut errors);
+        let revocations = revoke::compile(config, &fetching, &mut errors);
+        let (sets, more): (Vec<_>, Vec<_>) = api_token::compile(config, &fetching, &mut errors).into_iter().unzip();
+        extras.extend(more);
         if !errors.is_empty() {
             return Err(errors);
         }
         let trust = Trust::new(issuers, limits.clone(), provider)
             .map_err(|why| vec![ConfigError::new("issuers", why.to_string())])?
             .with_credentials(policies)
-            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?;
+            .map_err(|why| vec![ConfigError::new("credentials", why.to_string())])?
+            .with_revocations(revocations)
+            .with_api_tokens(sets)
+            .map_err(|why| vec![ConfigError::new("api_tokens", why.to_string())])?;
         let credentials = credential::resolve(credentials, &trust);
         let logins = login::compile(config, &trust, environment, &mut errors);
         let names = Names { trust: &trust, credentials: &credentials, logins: &logins };
@@ -175,6 +187,7 @@ impl Gate {
             minting::check_issuers(token, config, &mut errors);
             Minting::compile(token, config, names, environment, &mut errors)
         });
+        let exchange = config.exchange.as_ref().map(|one| Exchange::compile(one, config, &trust, &mut errors));
         compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
@@ -203,6 +216,7 @@ impl Gate {
             policies,
             forward,
             minting,
+            exchange,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use carded_verifier::IssuerIndex;
 
+use super::api_token;
 use super::request::Request;
 
 /// A place that a rule reads.
@@ -19,6 +20,8 @@ pub(super) struct Place {
 pub(super) enum PlaceKind {
     /// A header by its lower-case name, and what stands before the token, which is compared without case.
     Header { name: Rc<str>, prefix: String },
+    /// The password of HTTP Basic, where it is an API token.
+    Basic,
     /// A cookie by its name.
     Cookie(String),
     /// A query parameter by its name.
@@ -38,6 +41,10 @@ impl PlaceKind {
         match self {
             Self::Header { name, prefix } => {
                 found.extend(request.values(name).filter_map(|value| strip_prefix(value, prefix)));
+            }
+            Self::Basic => {
+                let all = request.values("authorization").filter_map(|value| strip_prefix(value, api_token::BASIC));
+                found.extend(all.filter(|value| api_token::password(value).is_some()));
             }
             Self::Cookie(name) => {
                 let pairs = request.values("cookie").flat_map(cookie_pairs);
@@ -65,6 +72,7 @@ impl PlaceKind {
         match self {
             Self::Header { name, prefix } if prefix.is_empty() => format!("the header {name}"),
             Self::Header { name, prefix } => format!("the header {name} after `{}`", prefix.trim_end()),
+            Self::Basic => "the password of HTTP Basic".to_owned(),
             Self::Cookie(name) => format!("the cookie {name}"),
             Self::Parameter(name) => format!("the query parameter {name}"),
         }

@@ -302,6 +302,7 @@ impl Gate {
         request: &Request,
         query: Option<&[u8]>,
         origin: &str,
+        known: &Documents,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
         let (Some(sessions), Some(presenting)) = (&self.sessions, &self.presenting) else {
@@ -350,7 +351,12 @@ impl Gate {
                 page.reply(403, known_code(&code))
             }
             Some(Answer::Granted(proofs)) => {
-                let mut session = sessions.read(request, origin, around.now);
+                let session = sessions.read(request, origin, around.now);
+                let mut session = self.session_to_add_to(sessions, session, known, around.now)?;
+                if session.id.is_empty() {
+                    session.id = random_text::<16>(around.random)
+                        .ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?;
+                }
                 session.add(proofs, around.now);
                 let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
                     return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());

@@ -89,6 +89,8 @@ impl Gate {
             thumbprint: thumbprint.clone(),
             proofs: proven.into_iter().map(|proven| proven.proof).collect(),
             ends,
+            id: random_text::<16>(around.random)
+                .ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?,
         };
         let binding = Binding { purpose: Purpose::Token, origin, to: b"" };
         let sealed = sessions.sealer.seal(binding, &token, around.now, around.random);

@@ -134,6 +134,12 @@ refusals! {
     misdirected: "misdirected", 421, "This address is not served here";
     /// Too many presentations at once.
     too_many_presentations: "too_many_presentations", 503, "Too many presentations are being checked";
+    /// It was revoked before its end.
+    revoked: "revoked", 401, "This was revoked";
+    /// What is revoked cannot be had.
+    revocation_unavailable: "revocation_unavailable", 503, "What is revoked cannot be had at the moment";
+    /// Too much bad evidence from one address.
+    too_many_failures: "too_many_failures", 429, "Too many bad tokens from this address";
     /// Nothing is at this address of ours.
     not_found: "not_found", 404, "There is nothing at this address";
     /// A document that the decision needs cannot be had.
@@ -182,7 +188,7 @@ impl Refusal {
         if let Some(challenge) = self.challenge() {
             headers.push(("www-authenticate", challenge));
         }
-        if self.status == 503 {
+        if matches!(self.status, 429 | 503) {
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
             headers.push(("retry-after", seconds.to_string()));
         }
@@ -234,6 +240,7 @@ impl Refusal {
             401 => 16, // UNAUTHENTICATED
             403 => 7,  // PERMISSION_DENIED
             404 => 12, // UNIMPLEMENTED, as HTTP's 404 maps
+            429 => 8,  // RESOURCE_EXHAUSTED
             503 => 14, // UNAVAILABLE
             _ => 13,   // INTERNAL
         }

@@ -65,13 +65,18 @@ impl Requirement {
         match configured {
             Configured::Any(list) => members("any", list).map(Self::any),
             Configured::All(list) => members("all", list).map(Self::All),
-            Configured::Token(name) => match names.trust.index_of(name) {
-                Some(index) => Some(Self::Token(index)),
-                None => {
-                    errors.push(field.key("token").error(format!("there is no issuer `{name}` under `issuers`")));
-                    None
+            Configured::Token(name) | Configured::ApiToken(name) => {
+                let (key, kind, list) = match configured {
+                    Configured::ApiToken(_) => ("api_token", "set", "api_tokens"),
+                    _ => ("token", "issuer", "issuers"),
+                };
+                let index = names.trust.index_of(name);
+                let index = index.filter(|index| names.trust.is_api_tokens(*index) == (key == "api_token"));
+                if index.is_none() {
+                    errors.push(field.key(key).error(format!("there is no {kind} `{name}` under `{list}`")));
                 }
-            },
+                index.map(Self::Token)
+            }
             Configured::ClientCertificate(configured) => {
                 Wanted::compile(configured, &field.key("client_certificate"), errors).map(Self::Certificate)
             }

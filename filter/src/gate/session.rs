@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use carded_verifier::dpop::VerifiedDpop;
+use carded_verifier::revocation::Marks;
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::Serialize;
 
@@ -60,6 +61,9 @@ pub(super) struct Token {
     /// When it ends, in seconds since 1970.
     #[serde(rename = "e")]
     pub(super) ends: i64,
+    /// Its name.
+    #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
+    pub(super) id: String,
 }
 
 /// What a request brings that was shown before.
@@ -89,11 +93,20 @@ pub(super) struct Opened {
     ends: Timestamp,
     /// For a token: the thumbprint of the holder's key.
     thumbprint: String,
+    /// Its name.
+    id: String,
+    /// By what it can be revoked, where anything can be.
+    marks: Option<Marks>,
     /// Under which it is remembered.
     key: Option<Key>,
 }
 
 impl Opened {
+    /// By what it can be revoked; none where nothing can be.
+    pub(super) fn marks(&self) -> Option<&Marks> {
+        self.marks.as_ref()
+    }
+
     /// When it is worth nothing any more.
     pub(super) fn ends(&self) -> Timestamp {
         self.ends
@@ -106,13 +119,19 @@ impl Opened {
 
     /// About how many bytes of memory it takes.
     pub(super) fn memory(&self) -> usize {
-        let own = size_of::<Self>().saturating_add(self.thumbprint.capacity());
+        let own = size_of::<Self>().saturating_add(self.thumbprint.capacity()).saturating_add(self.id.capacity());
+        let own = own.saturating_add(self.marks.as_ref().map_or(0, Marks::memory));
         let own = self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add);
         self.logins.iter().map(KnownLogin::memory).fold(own, usize::saturating_add)
     }
 }
 
 impl Brought {
+    /// The name of the session or the token for programs, by which it can be revoked.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.opened.as_ref().map(|opened| &*opened.id).filter(|id| !id.is_empty())
+    }
+
     /// The proofs that hold now.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Shown> {
         let all = self.opened.iter().flat_map(|opened| &opened.shown);
@@ -224,6 +243,13 @@ impl Gate {
                 brought.by_cookie = true;
             }
         }
+        if let Some(why) = brought.opened.as_ref().map_or(Ok(None), |opened| self.unless_revoked(opened, known, now))? {
+            if brought.by_token {
+                return Err(why.into());
+            }
+            brought.opened = None;
+            brought.lapsed = Some(why);
+        }
         let mut holds = 0_u32;
         for (shown, at) in brought.opened.iter().flat_map(|opened| &opened.shown).zip(0_u32..u32::BITS) {
             match self.still_holds(shown, known, now) {
@@ -270,17 +296,22 @@ impl Gate {
         }
         let binding = Binding { purpose, origin, to: b"" };
         let mut logins = Vec::new();
-        let (content, issued) = if is_token {
-            sessions.sealer.open_dated::<Token>(binding, sealed, now, longest)?
+        let (content, issued, marks) = if is_token {
+            let (token, issued) = sessions.sealer.open_dated::<Token>(binding, sealed, now, longest)?;
+            let marks = self.marks_of(sessions, &token.id, &[], issued);
+            (token, issued, marks)
         } else {
             let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
             let ends = session.ends();
+            let marks = self.marks_of(sessions, &session.id, &session.logins, issued);
             logins = session.logins.into_iter().filter_map(|login| self.known_login(login)).collect();
-            (Token { proofs: session.proofs, thumbprint: String::new(), ends }, issued)
+            let token = Token { proofs: session.proofs, thumbprint: String::new(), ends, id: session.id };
+            (token, issued, marks)
         };
         let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
         let ends = Timestamp::from_unix(content.ends);
-        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint: content.thumbprint, key });
+        let (thumbprint, id) = (content.thumbprint, content.id);
+        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint, id, marks, key });
         if let Some(key) = key {
             verdicts.put_sealed(key, &opened, now);
         }
@@ -373,7 +404,7 @@ impl Gate {
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
         };
-        let verified = self.proof_of_key(request, target, origin, token, &opened.thumbprint, now)?;
+        let verified = self.proof_of_key(request, target, origin, Some(token), &opened.thumbprint, now)?;
         Ok((opened, verified))
     }
 }

@@ -1,9 +1,11 @@
 //! The gate as a whole: configurations in, decisions out. Tokens are HS256 here, which keeps keys in one line; every
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
+mod api_tokens;
 mod certificates;
 mod configuration;
 mod decisions;
+mod exchange;
 mod lending;
 mod login;
 mod logout;
@@ -13,8 +15,10 @@ mod presenting;
 mod programs;
 mod provider;
 mod remembered;
+mod revocation;
 mod sessions;
 mod shop;
+mod slow;
 mod step_up;
 
 use std::sync::Arc;

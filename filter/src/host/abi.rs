@@ -122,11 +122,11 @@ pub(super) fn set_tick_period(period: Duration) {
     unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
 }
 
-/// A buffer, or at most `max` bytes of it.
-pub(super) fn buffer(kind: BufferType, max: usize) -> Option<Vec<u8>> {
+/// A buffer from `start`, or at most `max` bytes of it.
+pub(super) fn buffer(kind: BufferType, start: usize, max: usize) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes a pointer to memory that it gives up, and its size.
-    let status = unsafe { proxy_get_buffer_bytes(kind, 0, max, &raw mut data, &raw mut size) };
+    let status = unsafe { proxy_get_buffer_bytes(kind, start, max, &raw mut data, &raw mut size) };
     (status == OK).then(|| take(data, size))
 }
 
@@ -296,7 +296,10 @@ pub(super) fn set_property(name: &str, value: &[u8]) {
 /// A property of the connection of the effective context's stream (Envoy's attributes `connection.*`). The parts of its
 /// path are parted by a zero byte.
 pub(super) fn connection_property(name: &str) -> Option<Vec<u8>> {
-    let path = [b"connection\0", name.as_bytes()].concat();
+    let path = match name.split_once('.') {
+        Some((first, rest)) => [first, "\0", rest].concat(),
+        None => ["connection\0", name].concat(),
+    };
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host reads the path before it returns, and writes a pointer as in `buffer`.
     let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use carded_verifier::{Documents, Fetch, FetchFailure, Ordered, Reply};
+use carded_verifier::{DocumentKind, Documents, Fetch, FetchFailure, Ordered, Reply};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
-use super::slot::{Found, Slot};
-use super::{Nanos, abi, log};
+use super::slot::{Found, Head, Slot};
+use super::{Nanos, abi, lists, log};
 use crate::gate::{Fetching, Request};
 
 /// How long a lease or a call outlives the call's own timeout before it is taken for lost.
@@ -23,11 +23,21 @@ pub(super) struct Fetches {
     pending: HashMap<String, Pending>,
     /// The document that each running call is for.
     calls: HashMap<u32, String>,
-    /// Each shared document that this VM took in (or its failure), and when it was fetched.
-    seen: Ordered<String, (Fetch, Nanos)>,
+    /// Each shared document that this VM took in (or its failure).
+    seen: Ordered<String, Seen>,
     /// Up to where `adopt` looked.
     adopted: String,
     results: Vec<bool>,
+}
+
+/// A shared document that this VM took in, or its failure.
+#[derive(Clone)]
+struct Seen {
+    fetch: Fetch,
+    /// When it was fetched.
+    fetched: Nanos,
+    /// For a list of what is revoked: since when it says the same.
+    content: Nanos,
 }
 
 struct Pending {
@@ -98,15 +108,17 @@ impl Fetches {
         let Some(pending) = self.pending.get_mut(id) else { return Vec::new() };
         let fetch = pending.fetch.clone();
         if let Some(slot) = Slot::of(&fetch) {
-            let seen = self.seen.get(id).map_or(Nanos(0), |(_, seen)| *seen);
-            match slot.look(seen, now, how.timeout.saturating_add(GRACE)) {
-                Found::Document(fetched, reply) => {
-                    self.seen.insert(id.to_owned(), (fetch.clone(), fetched));
-                    let _ = known.insert(&fetch, &reply, fetched.timestamp());
+            let seen = self.seen.get(id).map_or(Nanos(0), |seen| seen.fetched);
+            let mut content = self.seen.get(id).map_or(Nanos(0), |seen| seen.content);
+            let mut take = |slot: &Slot, head: &Head| take_in(&fetch, slot, head, &mut content, known);
+            let found = slot.look(seen, now, how.timeout.saturating_add(GRACE), &mut take);
+            match found {
+                Found::Taken(fetched) => {
+                    self.seen.insert(id.to_owned(), Seen { fetch, fetched, content });
                     return self.take_waiters(id);
                 }
                 Found::Failure(failed) => {
-                    self.seen.insert(id.to_owned(), (fetch.clone(), failed));
+                    self.seen.insert(id.to_owned(), Seen { fetch: fetch.clone(), fetched: failed, content });
                     known.fail(&fetch, FetchFailure::Unreachable, failed.timestamp());
                     return self.take_waiters(id);
                 }
@@ -117,7 +129,8 @@ impl Fetches {
                 Found::Ours => {}
             }
         }
-        match call(&fetch, how) {
+        let etag = known.revocation_list(&fetch).and_then(|(_, etag)| etag);
+        match call(&fetch, how, etag) {
             Ok(token) => {
                 pending.state = State::Running(now.after(how.timeout.saturating_add(GRACE)));
                 self.calls.insert(token, id.to_owned());
@@ -139,6 +152,21 @@ impl Fetches {
     ) -> Vec<u32> {
         // A call that was given up is not known any more: its reply is dropped, nothing is entered twice (threat 77).
         let Some(id) = self.calls.remove(&token) else { return Vec::new() };
+        if let Some(fetch) = self.pending.get(&id).map(|pending| pending.fetch.clone())
+            && fetch.kind() == DocumentKind::Revocations
+        {
+            let result = lists::receive(&fetch, headers, body_size, known, now);
+            let held = self.seen.get(&id).map_or(Nanos(0), |seen| seen.content);
+            let content = match (&result, Slot::of(&fetch)) {
+                (Ok(changed), Some(slot)) => lists::publish(&fetch, &slot, held, *changed, known, now),
+                (Err(_), Some(slot)) => {
+                    slot.give_up(now);
+                    held
+                }
+                (_, None) => held,
+            };
+            return self.conclude(&id, Seen { fetch, fetched: now, content }, result.map(drop));
+        }
         self.finish(&id, read_reply(headers, body_size, how), known, now)
     }
 
@@ -150,10 +178,11 @@ impl Fetches {
         if turn.len() == MAX_ADOPTED {
             self.adopted = turn.last().map(|(id, _)| id.clone()).unwrap_or_default();
         }
-        for (id, (fetch, seen)) in turn {
-            if let Some((fetched, reply)) = Slot::of(&fetch).and_then(|slot| slot.newer(seen)) {
-                let _ = known.insert(&fetch, &reply, fetched.timestamp());
-                self.seen.insert(id, (fetch, fetched));
+        for (id, mut seen) in turn {
+            let Some(slot) = Slot::of(&seen.fetch) else { continue };
+            let Some(head) = slot.head().filter(|head| head.fetched > seen.fetched.0) else { continue };
+            if take_in(&seen.fetch, &slot, &head, &mut seen.content, known) {
+                self.seen.insert(id, Seen { fetched: Nanos(head.fetched), ..seen });
             }
         }
     }
@@ -182,8 +211,16 @@ impl Fetches {
             (Err(_), Some(slot)) => slot.give_up(now),
             _ => {}
         }
-        if slot.is_some() {
-            self.seen.insert(id.to_owned(), (fetch.clone(), now));
+        // what a list says is unchanged by a failure
+        let content = self.seen.get(id).map_or(Nanos(0), |seen| seen.content);
+        self.conclude(id, Seen { fetch, fetched: now, content }, result.map(drop))
+    }
+
+    /// Notes how a fetch ended. Returns who may go on.
+    fn conclude(&mut self, id: &str, seen: Seen, result: Result<(), String>) -> Vec<u32> {
+        let fetch = seen.fetch.clone();
+        if Slot::of(&fetch).is_some() {
+            self.seen.insert(id.to_owned(), seen);
         }
         self.results.push(result.is_ok());
         if let Err(why) = &result {
@@ -211,11 +248,24 @@ impl Fetches {
     }
 }
 
-fn call(fetch: &Fetch, how: &Fetching) -> Result<u32, FetchFailure> {
+/// Takes in what another VM fetched; `content` is since when the list says the same that this VM has.
+fn take_in(fetch: &Fetch, slot: &Slot, head: &Head, content: &mut Nanos, known: &mut Documents) -> bool {
+    if fetch.kind() == DocumentKind::Revocations {
+        let adopted = lists::adopt(fetch, head, *content, known);
+        *content = adopted.unwrap_or(*content);
+        return adopted.is_some();
+    }
+    let Some((fetched, reply)) = slot.read_body() else { return false };
+    let _ = known.insert(fetch, &reply, fetched.timestamp());
+    true
+}
+
+/// With the tag of what is known, where it has one: then the answer may be that nothing changed (RFC 9110 section 13.1.2).
+fn call(fetch: &Fetch, how: &Fetching, etag: Option<&str>) -> Result<u32, FetchFailure> {
     let url = fetch.url();
     let authority = url.authority().to_ascii_lowercase();
     let cluster = how.clusters.get(&authority).ok_or(FetchFailure::HostNotConfigured)?;
-    let headers = vec![
+    let mut headers = vec![
         (":method", "GET"),
         (":scheme", url.scheme()),
         (":authority", authority.as_str()),
@@ -223,6 +273,7 @@ fn call(fetch: &Fetch, how: &Fetching) -> Result<u32, FetchFailure> {
         ("accept", fetch.kind().accept()),
         ("user-agent", "carded"),
     ];
+    headers.extend(etag.map(|etag| ("if-none-match", etag)));
     abi::http_call(cluster, headers, None, how.timeout).ok_or(FetchFailure::Unreachable)
 }
 
@@ -242,7 +293,7 @@ pub(super) fn read_reply(headers: usize, body_size: usize, how: &Fetching) -> Re
     let body = if body_size == 0 {
         Vec::new()
     } else {
-        abi::buffer(BufferType::HttpCallResponseBody, body_size).ok_or(FetchFailure::Unreachable)?
+        abi::buffer(BufferType::HttpCallResponseBody, 0, body_size).ok_or(FetchFailure::Unreachable)?
     };
     Ok(Reply { status, body, max_age: text("cache-control").as_deref().and_then(max_age) })
 }

@@ -7,6 +7,7 @@ mod abi;
 mod effects;
 mod fetches;
 mod lent;
+mod lists;
 mod metrics;
 mod once;
 mod root;

@@ -42,7 +42,7 @@ impl RootContext for Root {
         let bytes = if size == 0 || size > MAX_CONFIGURATION {
             Vec::new()
         } else {
-            abi::buffer(BufferType::PluginConfiguration, size).unwrap_or_default()
+            abi::buffer(BufferType::PluginConfiguration, 0, size).unwrap_or_default()
         };
         let environment = |name: &str| std::env::var(name).ok();
         let gate = config::parse(&bytes).and_then(|config| Gate::new(&config, &environment, lent::provider()));

@@ -16,20 +16,22 @@ const ONLY_IF_ABSENT: u32 = u32::MAX;
 
 /// The state of a slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Head {
+pub(super) struct Head {
     /// Until when somebody fetches.
-    leased_until: u64,
+    pub(super) leased_until: u64,
     /// When the document that lies here was fetched; 0 for never.
-    fetched: u64,
+    pub(super) fetched: u64,
     /// When a fetch failed last; 0 for never.
-    failed: u64,
+    pub(super) failed: u64,
+    /// For a list of what is revoked: since when it says the same.
+    pub(super) content: u64,
 }
 
 /// What a VM that wants a document finds.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Somebody fetched it, at this time.
-    Document(Nanos, Reply),
+    /// Somebody fetched it, at this time, and it was taken in.
+    Taken(Nanos),
     /// Somebody tried in vain, at this time.
     Failure(Nanos),
     /// Somebody fetches it now.
@@ -51,13 +53,18 @@ impl Slot {
             .then(|| Self { head: format!("carded/head/{}", fetch.id()), body: format!("carded/body/{}", fetch.id()) })
     }
 
-    /// Looks for news since `seen`, and takes the lease where there are none and nobody holds it.
-    pub(super) fn look(&self, seen: Nanos, now: Nanos, lease: Duration) -> Found {
+    /// Looks for news since `seen`, which `take` takes in if it can, and takes the lease where there are none and nobody
+    /// holds it.
+    pub(super) fn look(
+        &self,
+        seen: Nanos,
+        now: Nanos,
+        lease: Duration,
+        take: &mut dyn FnMut(&Self, &Head) -> bool,
+    ) -> Found {
         let Some((head, cas)) = self.read() else { return Found::Ours };
-        if head.fetched > seen.0
-            && let Some((fetched, reply)) = self.read_body()
-        {
-            return Found::Document(fetched, reply);
+        if head.fetched > seen.0 && take(self, &head) {
+            return Found::Taken(Nanos(head.fetched));
         }
         if head.failed > seen.0 {
             return Found::Failure(Nanos(head.failed));
@@ -69,11 +76,10 @@ impl Slot {
         if abi::set_shared_data(&self.head, &ours.encode(), cas) { Found::Ours } else { Found::Leased }
     }
 
-    /// The document that lies here, where it is newer than what was seen.
-    pub(super) fn newer(&self, seen: Nanos) -> Option<(Nanos, Reply)> {
+    /// What lies here, if anything was ever looked for.
+    pub(super) fn head(&self) -> Option<Head> {
         let (bytes, _) = abi::shared_data(&self.head)?;
-        let head = Head::decode(&bytes)?;
-        if head.fetched > seen.0 { self.read_body() } else { None }
+        Head::decode(&bytes)
     }
 
     /// Lays a document down for the others, and gives the lease back.
@@ -100,7 +106,8 @@ impl Slot {
         })
     }
 
-    fn read_body(&self) -> Option<(Nanos, Reply)> {
+    /// The document that lies here, and when it was fetched.
+    pub(super) fn read_body(&self) -> Option<(Nanos, Reply)> {
         let (bytes, _) = abi::shared_data(&self.body)?;
         let (fetched, rest) = bytes.split_first_chunk::<8>()?;
         let (status, rest) = rest.split_first_chunk::<2>()?;
@@ -111,7 +118,7 @@ impl Slot {
     }
 
     /// Changes the head; a few tries, since others may change it at the same time.
-    fn update(&self, change: impl Fn(Head) -> Head) {
+    pub(super) fn update(&self, change: impl Fn(Head) -> Head) {
         for _ in 0..8 {
             let Some((head, cas)) = self.read() else { return };
             if abi::set_shared_data(&self.head, &change(head).encode(), cas) {
@@ -123,14 +130,17 @@ impl Slot {
 
 impl Head {
     fn encode(self) -> Vec<u8> {
-        [self.leased_until, self.fetched, self.failed].map(u64::to_le_bytes).concat()
+        [self.leased_until, self.fetched, self.failed, self.content].map(u64::to_le_bytes).concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (leased_until, rest) = bytes.split_first_chunk::<8>()?;
         let (fetched, rest) = rest.split_first_chunk::<8>()?;
-        let (failed, _) = rest.split_first_chunk::<8>()?;
-        let number = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        Some(Self { leased_until: number(leased_until), fetched: number(fetched), failed: number(failed) })
+        let (failed, rest) = rest.split_first_chunk::<8>()?;
+        // an older module left it out
+        let content = rest.first_chunk::<8>().copied().unwrap_or_default();
+        let [leased_until, fetched, failed, content] =
+            [*leased_until, *fetched, *failed, content].map(u64::from_le_bytes);
+        Some(Self { leased_until, fetched, failed, content })
     }
 }

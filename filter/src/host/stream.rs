@@ -60,7 +60,7 @@ impl Stream {
         if size > limit {
             worker.body_too_large(self.context, limit);
         } else if whole {
-            let body = if size == 0 { Some(Vec::new()) } else { abi::buffer(BufferType::HttpRequestBody, size) };
+            let body = if size == 0 { Some(Vec::new()) } else { abi::buffer(BufferType::HttpRequestBody, 0, size) };
             worker.body_came(self.context, body.unwrap_or_default());
         }
     }

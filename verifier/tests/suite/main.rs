@@ -15,6 +15,7 @@ mod key_binding;
 mod keys;
 mod openid4vp;
 mod presentation_fuzz;
+mod revocation;
 mod sd_jwt;
 mod shop;
 mod status;

@@ -4,12 +4,14 @@
 //! Parsing says where: every error carries the path of its field. Unknown fields are errors. What a single field
 //! cannot know (dangling names, unsafe combinations) is checked when [`crate::gate::Gate`] compiles the configuration.
 
+mod api_token;
 mod error;
 mod evidence;
 mod login;
 mod name;
 mod named;
 mod protobuf;
+mod revocation;
 mod token;
 pub(super) mod tree;
 mod units;
@@ -18,6 +20,7 @@ mod wire;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use api_token::{ApiTokenConfig, ApiTokensConfig};
 pub use error::{ConfigError, Field};
 pub use evidence::{
     AgeConfig, CredentialConfig, KeyReference, Otherwise, PresentationConfig, RootConfig, SessionsConfig, StatusConfig,
@@ -26,7 +29,8 @@ pub use evidence::{
 pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
-pub use token::{BindingConfig, CertificateConfig, SigningKeyConfig, TokenConfig};
+pub use revocation::{OnFailure, RevocationConfig};
+pub use token::{BindingConfig, CertificateConfig, ExchangeConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -46,6 +50,9 @@ pub struct Config {
     /// Who may vouch for a caller with a JWT, by a name of ours (`[a-z0-9_-]+`).
     #[serde(default)]
     pub issuers: Named<IssuerConfig>,
+    /// API tokens, by a name of ours (`[a-z0-9_-]+`).
+    #[serde(default)]
+    pub api_tokens: Named<ApiTokensConfig>,
     /// What a person may be asked to show, by a name of ours (`[a-z0-9_-]+`), which is also the DCQL id.
     #[serde(default)]
     pub credentials: Named<CredentialConfig>,
@@ -56,6 +63,8 @@ pub struct Config {
     pub presentation: Option<PresentationConfig>,
     /// What is remembered of evidence that was shown.
     pub sessions: Option<SessionsConfig>,
+    /// What is revoked before it ends: sessions, subjects, tokens, keys.
+    pub revocation: Option<RevocationConfig>,
     /// The first rule that matches decides; no match denies.
     pub rules: Vec<RuleConfig>,
     /// Who may do what. A deny applies to every rule; silence denies where a rule says `authorize: true`.
@@ -64,6 +73,8 @@ pub struct Config {
     /// What the services behind are told.
     #[serde(default)]
     pub forward: ForwardConfig,
+    /// Opaque tokens for those of providers.
+    pub exchange: Option<ExchangeConfig>,
     /// Where documents (key sets, discovery) are fetched from, and how long they serve.
     #[serde(default)]
     pub fetch: FetchConfig,
@@ -319,6 +330,8 @@ pub enum Allow {
 pub enum Requirement {
     /// A JWT of the named issuer.
     Token(String),
+    /// An API token of the named set.
+    ApiToken(String),
     /// A client certificate that the proxy's listener verified.
     ClientCertificate(CertificateConfig),
     /// A presentation of the named credential, in this session or by a token that is bound to the holder's key.

@@ -37,7 +37,7 @@ pub(super) fn config() -> Value {
 /// The shop, a browser and the provider.
 pub(super) struct Door {
     pub(super) gate: Gate,
-    known: Documents,
+    pub(super) known: Documents,
     verdicts: Verdicts,
     once: InMemory,
     budget: Budget,

@@ -1,0 +1,109 @@
+//! Slowing down who brings bad evidence again and again (threat 83), in bounded memory, of one worker.
+//!
+//! What counts is the address that the proxy itself sees (IPv6 by its /64). Over [`MOST`] failures, which are forgiven at
+//! two a second, only one in [`ONE_IN`] of its requests with evidence that is not remembered is looked at; the others get a
+//! 429 at once. So whoever shares the address comes through with a few tries and nobody is locked out; who was let in before is not
+//! slowed at all, since what is remembered is not asked here. Names of users play no part.
+
+use carded_verifier::{Code, Denied, Timestamp};
+use std::net::{IpAddr, SocketAddr};
+
+/// So many failures are met as they come.
+const MOST: u8 = 20;
+/// No more than this are remembered: a source is slowed for at most a minute after its last one.
+const HIGHEST: u8 = 140;
+/// The share that is looked at of a source that is slowed.
+pub(super) const ONE_IN: u8 = 8;
+/// How many sources are watched at once.
+const SOURCES: usize = 4096;
+
+/// What the proxy calls the peer's address.
+pub(super) const ADDRESS: &str = "source.address";
+
+/// The failures of the sources that are watched.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    /// Empty until somebody fails.
+    sources: Vec<Source>,
+    /// Until when somebody may be slowed.
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    key: u64,
+    level: u8,
+    turn: u8,
+    at: Timestamp,
+}
+
+impl Source {
+    /// What is left of its failures.
+    fn level(&self, now: Timestamp) -> u8 {
+        let forgiven = now.saturating_since(self.at).as_secs().saturating_mul(2);
+        self.level.saturating_sub(u8::try_from(forgiven).unwrap_or(u8::MAX))
+    }
+}
+
+impl Failures {
+    /// Whether evidence that is not remembered is not looked at now. Nothing is read while nobody is slowed.
+    pub(super) fn slows(&mut self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) -> bool {
+        if self.until.is_none_or(|until| until <= now) {
+            return false;
+        }
+        let Some(key) = key(connection) else { return false };
+        let Some(source) = self.sources.get_mut(place(key)).filter(|source| source.key == key) else { return false };
+        if source.level(now) <= MOST {
+            return false;
+        }
+        source.turn = source.turn.wrapping_add(1) % ONE_IN;
+        source.turn != 0
+    }
+
+    /// Notes that evidence was bad. What was good once and ended is not.
+    pub(super) fn note(
+        &mut self,
+        denied: &Denied,
+        connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+        now: Timestamp,
+    ) {
+        if denied.class().status() != 401 || denied.code() == Code::TokenExpired {
+            return;
+        }
+        let Some(key) = key(connection) else { return };
+        if self.sources.is_empty() {
+            self.sources.resize(SOURCES, Source { key: 0, level: 0, turn: 0, at: now });
+        }
+        let Some(source) = self.sources.get_mut(place(key)) else { return };
+        let level = source.level(now);
+        if source.key != key {
+            // one that is watched keeps its place: who shares it is not watched, and is not slowed
+            if level > 0 {
+                return;
+            }
+            *source = Source { key, level: 0, turn: 0, at: now };
+        }
+        let level = source.level(now).saturating_add(1).min(HIGHEST);
+        (source.level, source.at) = (level, now);
+        if level > MOST {
+            let longest = std::time::Duration::from_secs(u64::from(HIGHEST) / 2);
+            self.until = Some(now.saturating_add(longest));
+        }
+    }
+}
+
+/// The peer's address without its port; of IPv6 the network that one customer has.
+fn key(connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Option<u64> {
+    let address = connection(ADDRESS)?;
+    let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
+    Some(match address.ip().to_canonical() {
+        // no network of IPv6 begins so
+        IpAddr::V4(address) => u64::from(address.to_bits()) | 0xffff << 48,
+        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(0),
+    })
+}
+
+/// A place among those that are watched. Whoever aims at the place of another keeps that one from being watched.
+fn place(key: u64) -> usize {
+    usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52).unwrap_or(0)
+}
