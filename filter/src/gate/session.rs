@@ -340,7 +340,10 @@ impl Gate {
     ) -> Option<Reply> {
         let (sessions, origin) = (self.sessions.as_ref()?, origin?);
         let (idle, opened) = (sessions.idle?, brought.opened.as_ref()?);
-        if !brought.by_cookie || !brought.is_anything() || around.now.saturating_since(opened.issued) < idle / 2 {
+        if !brought.by_cookie
+            || !brought.is_anything()
+            || around.now.saturating_since(opened.issued) < idle.checked_div(2).unwrap_or_default()
+        {
             return None;
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
