@@ -18,6 +18,7 @@ use super::config::Otherwise;
 use super::cookie;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
+use super::exchange;
 use super::facts::{Facts, Word};
 use super::once::Once;
 use super::path::Path;
@@ -318,8 +319,14 @@ impl Gate {
                     return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
-                let (verified, key) = self.verdict(token, place, known, around, trace, decision)?;
-                let by = Use { request, target: path.as_str(), authority, place: &place.kind, token };
+                let (verified, key) = if self.exchange.is_some() && exchange::sealed_in(token).is_some() {
+                    let origin = self.origins.of(request, authority);
+                    self.exchanged(token, place, origin, known, around, trace, &mut decision.verified)?
+                } else {
+                    self.verdict(token, place, known, around, trace, decision)?
+                };
+                let by_scheme = possession::is_scheme(&place.kind);
+                let by = Use { request, target: path.as_str(), authority, by_scheme, token: Some(token) };
                 let proof = self.possession(&verified, by, around)?;
                 held.push(Held { place, verified, key, proof });
             }
@@ -346,8 +353,9 @@ impl Gate {
             _ => token,
         };
         // The size limit stands before everything, also before the hash.
-        let key = if token.len() <= self.limits.token_bytes { around.verdicts.key_of_token(token) } else { None };
-        if let Some(verified) = key.and_then(|key| around.verdicts.token(&key, token, place, &self.trust, known, now)) {
+        let key = if token.len() <= self.limits.token_bytes { around.verdicts.key_of_token(token, None) } else { None };
+        let found = key.and_then(|key| around.verdicts.token(&key, token, None, place, &self.trust, known, now));
+        if let Some(verified) = found {
             self.not_revoked(verified.marks(), known, now)?;
             return Ok((verified, key));
         }
@@ -357,6 +365,20 @@ impl Gate {
                 .into());
         }
         decision.verified = decision.verified.saturating_add(1);
+        self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
+    }
+
+    /// Verifies a token, and remembers the verdict where it holds.
+    pub(super) fn judge(
+        &self,
+        token: &[u8],
+        key: Option<Key>,
+        place: &Place,
+        known: &Documents,
+        around: &mut Around<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<Rc<Condensed>, Halt> {
+        let now = around.now;
         if self.is_api_token(token, place) {
             return match self.api_token(token, place, known, now) {
                 Outcome::Verified((condensed, basis)) => self.remember(condensed, basis, key, known, around),
@@ -397,13 +419,13 @@ impl Gate {
         key: Option<Key>,
         known: &Documents,
         around: &mut Around<'_>,
-    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
+    ) -> Result<Rc<Condensed>, Halt> {
         let condensed = Rc::new(condensed);
         if let Some(key) = key {
             around.verdicts.put_token(key, &condensed, basis, around.now);
         }
         self.not_revoked(condensed.marks(), known, around.now)?;
-        Ok((condensed, key))
+        Ok(condensed)
     }
 
     fn requirement(&self, rule: &Rule, facts: &Facts<'_>, trace: &mut impl Trace) -> Result<(), Refusal> {

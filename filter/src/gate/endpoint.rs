@@ -26,6 +26,8 @@ pub(super) enum Endpoint {
     Present,
     /// The keys of the tokens that we sign.
     Jwks,
+    /// A program exchanges a provider's token.
+    Exchange,
     /// A person chose where to sign in.
     Login,
     /// A provider sends a person back.
@@ -42,6 +44,7 @@ impl Endpoint {
             [first, "done"] if *first == RESERVED => Some(Self::Done),
             [first, "challenge"] if *first == RESERVED => Some(Self::Challenge),
             [first, "present"] if *first == RESERVED => Some(Self::Present),
+            [first, "exchange"] if *first == RESERVED => Some(Self::Exchange),
             [first, "jwks.json"] if *first == RESERVED => Some(Self::Jwks),
             [first, "login", _] if *first == RESERVED => Some(Self::Login),
             [first, "callback", _] if *first == RESERVED => Some(Self::Callback),
@@ -53,7 +56,7 @@ impl Endpoint {
     fn method(self) -> &'static str {
         match self {
             Self::Done | Self::Jwks | Self::Login | Self::Callback => "GET",
-            Self::Response | Self::Challenge | Self::Present | Self::Logout => "POST",
+            Self::Response | Self::Challenge | Self::Present | Self::Exchange | Self::Logout => "POST",
         }
     }
 
@@ -93,6 +96,7 @@ impl Gate {
         let is_here = match endpoint {
             Endpoint::Login | Endpoint::Callback => login.is_some(),
             Endpoint::Logout => true,
+            Endpoint::Exchange => self.exchange.is_some(),
             _ => !self.credentials.is_empty(),
         };
         if self.sessions.is_none() || !is_here {
@@ -119,6 +123,7 @@ impl Gate {
             (Endpoint::Logout, _) => self.logout(method == "POST", request, origin, known, around),
             (Endpoint::Login | Endpoint::Callback, None) => Err(super::login::nobody()),
             (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
+            (Endpoint::Exchange, _) => self.token_exchange(form(request)?, request, authority, origin, known, around),
             (Endpoint::Challenge, _) => self.challenge(origin, around),
             (Endpoint::Response, _) => self.response(form(request)?, origin, known, around),
             (Endpoint::Present, _) => self.present(form(request)?, origin, known, around),

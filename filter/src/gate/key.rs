@@ -25,6 +25,7 @@ pub(super) enum Kind {
     Session = 2,
     ProgramsToken = 3,
     Minted = 4,
+    Exchanged = 5,
 }
 
 /// Makes keys.

@@ -366,11 +366,7 @@ impl Gate {
 
     /// When the first of the evidence ends.
     fn evidence_ends(&self, facts: &Facts<'_>, brought: &Brought) -> Timestamp {
-        let tokens = facts.all().map(|token| {
-            // a verdict holds for the clock skew beyond `exp`; nothing is promised for that time
-            let skew = self.trust.issuer(token.issuer_index()).map_or(Duration::ZERO, |issuer| issuer.clock_skew);
-            token.ends().saturating_sub(skew)
-        });
+        let tokens = facts.all().map(|token| self.token_ends(token));
         let shown = brought.shown().map(|shown| Timestamp::from_unix(shown.proof.ends));
         let logins = brought.logins().map(|login| Timestamp::from_unix(login.signed_in.ends));
         tokens

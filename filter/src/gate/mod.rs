@@ -15,6 +15,7 @@ mod credential;
 mod decide;
 mod effect;
 mod endpoint;
+mod exchange;
 mod facts;
 mod forward;
 mod key;
@@ -68,6 +69,7 @@ pub use verdicts::Verdicts;
 
 use compile::IssuerExtra;
 use credential::Credential;
+use exchange::Exchange;
 use facts::{ClaimRef, Names};
 use forward::Forward;
 use login::Login;
@@ -115,6 +117,7 @@ pub struct Gate {
     policies: Policies,
     forward: Forward,
     minting: Option<Minting>,
+    exchange: Option<Exchange>,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -184,6 +187,7 @@ impl Gate {
             minting::check_issuers(token, config, &mut errors);
             Minting::compile(token, config, names, environment, &mut errors)
         });
+        let exchange = config.exchange.as_ref().map(|one| Exchange::compile(one, config, &trust, &mut errors));
         compile::presentable(config, &rules, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
@@ -212,6 +216,7 @@ impl Gate {
             policies,
             forward,
             minting,
+            exchange,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

@@ -23,7 +23,12 @@ pub(super) const SCHEME: &str = "DPoP ";
 
 /// Whether what stands there is a token of ours for programs, which is sealed and has no dot, and no issuer's.
 pub(super) fn is_sealed(place: &PlaceKind, token: &[u8]) -> bool {
-    matches!(place, PlaceKind::Header { prefix, .. } if prefix == SCHEME) && !token.contains(&b'.')
+    is_scheme(place) && !token.contains(&b'.')
+}
+
+/// Whether tokens that are bound to a key are read there.
+pub(super) fn is_scheme(place: &PlaceKind) -> bool {
+    matches!(place, PlaceKind::Header { prefix, .. } if prefix == SCHEME)
 }
 
 /// Where and how a token was brought.
@@ -34,9 +39,10 @@ pub(super) struct Use<'a> {
     pub(super) target: &'a str,
     /// The authority in lower case.
     pub(super) authority: &'a str,
-    pub(super) place: &'a PlaceKind,
-    /// As it stood there.
-    pub(super) token: &'a [u8],
+    /// Whether it was brought as one that is bound to a key.
+    pub(super) by_scheme: bool,
+    /// As it stood there, where the proof has to name it.
+    pub(super) token: Option<&'a [u8]>,
 }
 
 impl Gate {
@@ -54,7 +60,7 @@ impl Gate {
             return Ok(None);
         }
         let (key, certificate) = bound.map_or((None, None), |bound| (bound.key(), bound.certificate()));
-        let by_scheme = matches!(by.place, PlaceKind::Header { prefix, .. } if prefix == SCHEME);
+        let by_scheme = by.by_scheme;
         let unbound = match binding {
             BindingConfig::None => {
                 let why =
@@ -93,7 +99,7 @@ impl Gate {
         request: &Request,
         target: &str,
         origin: &str,
-        token: &[u8],
+        token: Option<&[u8]>,
         thumbprint: &str,
         now: Timestamp,
     ) -> Result<VerifiedDpop, Refusal> {
@@ -109,7 +115,7 @@ impl Gate {
         let method = request.single(":method").ok().flatten().unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
         let uri = format!("{origin}{target}");
-        let asked = DpopRequest { method, uri: &uri, access_token: Some(token), thumbprint: Some(thumbprint) };
+        let asked = DpopRequest { method, uri: &uri, access_token: token, thumbprint: Some(thumbprint) };
         dpop::verify(proof, &asked, self.trust.provider(), self.limits(), now)
             .map_err(|why| Refusal::dpop_proof_invalid(why.to_string()))
     }

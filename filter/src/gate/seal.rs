@@ -48,6 +48,8 @@ pub(super) enum Purpose {
     Challenge,
     /// A token for programs.
     Token,
+    /// A provider's token.
+    Exchanged,
     /// What the browser keeps of a login: its cookie.
     Login,
 }
@@ -61,6 +63,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Challenge => "challenge",
             Self::Token => "token",
+            Self::Exchanged => "exchanged",
             Self::Login => "login",
         }
     }
@@ -157,7 +160,19 @@ impl Sealer {
         now: Timestamp,
         longest: Duration,
     ) -> Option<(T, Timestamp)> {
-        if text.len() > LONGEST {
+        self.open_long(binding, text, now, longest, LONGEST)
+    }
+
+    /// The same of a text of at most so many bytes.
+    pub(super) fn open_long<T: FromNode>(
+        &self,
+        binding: Binding<'_>,
+        text: &[u8],
+        now: Timestamp,
+        longest: Duration,
+        most: usize,
+    ) -> Option<(T, Timestamp)> {
+        if text.len() > most {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -188,6 +203,14 @@ impl Sealer {
         }
         bytes
     }
+}
+
+/// When a text was sealed, as it says itself: true for one that was opened.
+pub(super) fn issued_of(text: &[u8]) -> Option<Timestamp> {
+    // version and time, nine bytes, are twelve characters
+    let bytes = URL_SAFE_NO_PAD.decode(text.get(..12)?).ok()?;
+    let (_, time) = bytes.split_first()?;
+    Some(Timestamp::from_unix(i64::from_be_bytes(time.try_into().ok()?)))
 }
 
 /// Whether what was sealed then is good now, if it is good for so long. The clocks of a fleet differ a little.

@@ -374,7 +374,7 @@ impl Gate {
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
         };
-        let verified = self.proof_of_key(request, target, origin, token, &opened.thumbprint, now)?;
+        let verified = self.proof_of_key(request, target, origin, Some(token), &opened.thumbprint, now)?;
         Ok((opened, verified))
     }
 }

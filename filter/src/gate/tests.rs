@@ -5,6 +5,7 @@ mod api_tokens;
 mod certificates;
 mod configuration;
 mod decisions;
+mod exchange;
 mod lending;
 mod login;
 mod logout;

@@ -51,9 +51,10 @@ impl Verdicts {
         Self { kept: keys.map(|keys| Kept { keys, cache: cache() }) }
     }
 
-    /// The key of a token.
-    pub(super) fn key_of_token(&self, token: &[u8]) -> Option<Key> {
-        self.kept.as_ref().map(|kept| kept.keys.key(Kind::Token, b"", token))
+    /// The key of a token; of one that was exchanged, at the origin that it is bound to.
+    pub(super) fn key_of_token(&self, token: &[u8], bound: Option<&str>) -> Option<Key> {
+        let (kind, bound) = kind_of_token(bound);
+        self.kept.as_ref().map(|kept| kept.keys.key(kind, bound, token))
     }
 
     /// The key of a session, or of a token for programs, at one of our origins.
@@ -95,6 +96,7 @@ impl Verdicts {
         &mut self,
         key: &Key,
         token: &[u8],
+        bound: Option<&str>,
         place: &Place,
         trust: &Trust,
         known: &Documents,
@@ -106,7 +108,8 @@ impl Verdicts {
             return None;
         }
         if condensed.still_holds(basis, trust, known, now) {
-            keys.found(*key, Kind::Token, b"", token);
+            let (kind, bound) = kind_of_token(bound);
+            keys.found(*key, kind, bound, token);
             return Some(Rc::clone(condensed));
         }
         cache.remove(key);
@@ -158,6 +161,10 @@ impl Verdicts {
 
 fn kind_of_sealed(is_token: bool) -> Kind {
     if is_token { Kind::ProgramsToken } else { Kind::Session }
+}
+
+fn kind_of_token(bound: Option<&str>) -> (Kind, &[u8]) {
+    bound.map_or((Kind::Token, b""), |origin| (Kind::Exchanged, origin.as_bytes()))
 }
 
 /// What an `Rc` takes beside its content, with what the allocator takes.

@@ -30,7 +30,7 @@ pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
 pub use revocation::{OnFailure, RevocationConfig};
-pub use token::{BindingConfig, CertificateConfig, SigningKeyConfig, TokenConfig};
+pub use token::{BindingConfig, CertificateConfig, ExchangeConfig, SigningKeyConfig, TokenConfig};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -73,6 +73,8 @@ pub struct Config {
     /// What the services behind are told.
     #[serde(default)]
     pub forward: ForwardConfig,
+    /// Opaque tokens for those of providers.
+    pub exchange: Option<ExchangeConfig>,
     /// Where documents (key sets, discovery) are fetched from, and how long they serve.
     #[serde(default)]
     pub fetch: FetchConfig,

@@ -29,6 +29,17 @@ pub struct TokenConfig {
     pub pairwise: Option<KeyReference>,
 }
 
+/// Tokens of providers are exchanged for opaque ones, at `/.carded/exchange`.
+#[derive(Debug, Clone, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeConfig {
+    /// The names of the issuers whose tokens are taken.
+    pub issuers: Vec<String>,
+    /// How long an exchanged token lasts at most (1h; between 10s and 24h); never longer than the original.
+    pub lifetime: Option<Span>,
+}
+
 /// What tokens of an issuer are bound to, so that a stolen one is of no use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -78,12 +78,12 @@ fn threat_27_a_token_that_differs_in_one_byte_anywhere_is_not_known() {
     let good = token("corp", json!({}));
     let mut asked = Asked::new(&gate);
     assert!(matches!(asked.at(NOW, "GET", "/any/x", &[("authorization", &bearer(&good))]), Forwarded { .. }));
-    let ours = asked.verdicts.key_of_token(good.as_bytes());
+    let ours = asked.verdicts.key_of_token(good.as_bytes(), None);
     for at in 0..good.len() {
         let mut bytes = good.clone().into_bytes();
         for bit in 0..8 {
             bytes[at] ^= 1 << bit;
-            assert_ne!(asked.verdicts.key_of_token(&bytes), ours, "{at} {bit}");
+            assert_ne!(asked.verdicts.key_of_token(&bytes, None), ours, "{at} {bit}");
             bytes[at] ^= 1 << bit;
         }
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
@@ -91,7 +91,7 @@ fn threat_27_a_token_that_differs_in_one_byte_anywhere_is_not_known() {
         assert!(matches!(asked.at(NOW, "GET", "/any/x", &[("authorization", &other)]), Refused(401, _)), "{at}");
     }
     for other in [&good[..good.len() - 1], &format!("{good}="), &format!("{good}\0"), ""] {
-        assert_ne!(asked.verdicts.key_of_token(other.as_bytes()), ours, "{other}");
+        assert_ne!(asked.verdicts.key_of_token(other.as_bytes(), None), ours, "{other}");
     }
     assert_eq!(asked.verdicts.len(), 1, "what refused evidence is not remembered");
 }
@@ -100,7 +100,7 @@ fn threat_27_a_token_that_differs_in_one_byte_anywhere_is_not_known() {
 fn threat_27_kinds_of_evidence_and_origins_share_nothing_and_the_secret_counts() {
     let verdicts = Verdicts::new(10, &mut secret);
     let keys = [
-        verdicts.key_of_token(b"text"),
+        verdicts.key_of_token(b"text", None),
         verdicts.key_of_sealed(true, "", b"text"),
         verdicts.key_of_sealed(false, "", b"text"),
         verdicts.key_of_sealed(false, "t", b"ext"),
@@ -110,14 +110,14 @@ fn threat_27_kinds_of_evidence_and_origins_share_nothing_and_the_secret_counts()
             bytes.fill(8);
             true
         })
-        .key_of_token(b"text"),
+        .key_of_token(b"text", None),
     ];
     for (at, key) in keys.iter().enumerate() {
         assert!(key.is_some() && !keys[..at].contains(key), "{at}");
     }
     // without a secret, and where nothing is to be remembered, nothing is
-    assert_eq!(Verdicts::new(10, &mut |_| false).key_of_token(b"text"), None);
-    assert_eq!(Verdicts::new(0, &mut secret).key_of_token(b"text"), None);
+    assert_eq!(Verdicts::new(10, &mut |_| false).key_of_token(b"text", None), None);
+    assert_eq!(Verdicts::new(0, &mut secret).key_of_token(b"text", None), None);
 }
 
 #[test]

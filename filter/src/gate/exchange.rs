@@ -1,0 +1,196 @@
+//! `POST /.carded/exchange`: a provider's token in, an opaque one out that only the gateway can open (the words are those of
+//! RFC 8693). What a program then carries, and what ends up in its logs, is of no use anywhere else.
+//!
+//! The provider's token is sealed in it and judged again as if it had come itself: the same keys, claims and times, the same
+//! proof of what it is bound to. That is why it satisfies `{ token: X }` like the original, and never for longer. It is bound
+//! to the origin that it was made at, and ends with `exchange.lifetime`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use carded_verifier::{Condensed, Documents, Evidence, IssuerIndex, Outcome, Timestamp, Trust, verify};
+use serde_json::json;
+
+use super::Gate;
+use super::cache::Key;
+use super::config::{Config, ConfigError, ExchangeConfig, Field};
+use super::decide::{Around, Halt};
+use super::place::Place;
+use super::possession::{Use, spend_proof};
+use super::reply::{Refusal, Reply};
+use super::request::Request;
+use super::seal::{Binding, Purpose, is_in_time, issued_of};
+use super::trace::Trace;
+
+/// What an exchanged token begins with, by which scanners of secrets find it. No JWT and nothing else of ours does.
+const PREFIX: &[u8] = b"carded.";
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+
+/// The compiled `exchange`.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// Whose tokens are taken, in order.
+    issuers: Vec<IssuerIndex>,
+    lifetime: Duration,
+}
+
+impl Exchange {
+    pub(super) fn compile(
+        configured: &ExchangeConfig,
+        config: &Config,
+        trust: &Trust,
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let field = Field::top("exchange");
+        let mut issuers = Vec::new();
+        for (at, name) in configured.issuers.iter().enumerate() {
+            let field = field.key("issuers").at(at);
+            match trust.index_of(name) {
+                Some(index) => issuers.push(index),
+                None => errors.push(field.error(format!("there is no issuer `{name}` under `issuers`"))),
+            }
+            if config.issuers.get(name).is_some_and(|issuer| issuer.forward) {
+                errors.push(
+                    field.error(
+                        "its tokens are passed on (`forward: true`), and services cannot open what is exchanged",
+                    ),
+                );
+            }
+        }
+        if issuers.is_empty() {
+            errors.push(field.key("issuers").error("name those whose tokens are exchanged"));
+        }
+        if config.sessions.is_none() || config.origins.is_empty() {
+            errors.push(field.error("it needs the keys of `sessions`, and `origins`, to which the tokens are bound"));
+        }
+        let lifetime = configured.lifetime.map_or(Duration::from_secs(3600), |span| span.duration());
+        if lifetime < Duration::from_secs(10) || lifetime > Duration::from_secs(24 * 3600) {
+            errors.push(field.key("lifetime").error("between 10s and 24h"));
+        }
+        issuers.sort_unstable();
+        Self { issuers, lifetime }
+    }
+}
+
+/// What is sealed in an exchanged token; nothing for any other.
+pub(super) fn sealed_in(token: &[u8]) -> Option<&[u8]> {
+    token.strip_prefix(PREFIX)
+}
+
+fn binding(origin: &str) -> Binding<'_> {
+    Binding { purpose: Purpose::Exchanged, origin, to: b"" }
+}
+
+impl Gate {
+    /// The answer to a form with a token.
+    pub(super) fn token_exchange(
+        &self,
+        form: &[u8],
+        request: &Request,
+        authority: &str,
+        origin: &str,
+        known: &Documents,
+        around: &mut Around<'_>,
+    ) -> Result<Reply, Halt> {
+        let exchange = self.exchange.as_ref().ok_or_else(|| Refusal::not_found("no tokens are exchanged here"))?;
+        let parameter = |wanted: &str| {
+            let mut values = form_urlencoded::parse(form).filter(|(name, _)| name == wanted).map(|(_, value)| value);
+            // none may be there twice (RFC 6749 §3.2)
+            values.next().filter(|_| values.next().is_none())
+        };
+        let malformed = |why: &str| Halt::from(Refusal::response_malformed(why));
+        if parameter("grant_type").as_deref() != Some(GRANT) {
+            return Err(malformed("`grant_type` is that of token exchange (RFC 8693 section 2.1)"));
+        }
+        if !matches!(parameter("subject_token_type").as_deref(), Some(ACCESS_TOKEN | JWT)) {
+            return Err(malformed("`subject_token_type` is that of an access token or a JWT (RFC 8693 section 3)"));
+        }
+        if parameter("actor_token").is_some() {
+            return Err(malformed("`actor_token` is not taken here"));
+        }
+        let token = parameter("subject_token").ok_or_else(|| malformed("`subject_token` is there once"))?;
+        let evidence = Evidence::access_token(token.as_bytes()).holder_proves().accepted_issuers(&exchange.issuers);
+        let verified = match verify(&evidence, &self.trust, known, around.now) {
+            Outcome::Verified(verified) => verified.condensed(&self.trust, &std::sync::Arc::default()).0,
+            Outcome::Denied(denied) => return Err(Refusal::from_denied(&denied).into()),
+            Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
+        };
+        self.not_revoked(verified.marks(), known, around.now)?;
+        // the proof of a key is one for this address, as with any other token request (RFC 9449 §5)
+        let by_scheme = request.has("dpop");
+        let by = Use { request, target: "/.carded/exchange", authority, by_scheme, token: None };
+        if let Some(proof) = self.possession(&verified, by, around)? {
+            spend_proof(&proof, around)?;
+        }
+        let sessions = self.sessions.as_ref().ok_or_else(|| Refusal::not_found("nothing is sealed here"))?;
+        let sealed = sessions.sealer.seal(binding(origin), &&*token, around.now, around.random);
+        let sealed = sealed.ok_or_else(|| Refusal::internal_error("the token could not be sealed"))?;
+        let text = format!("{}{sealed}", String::from_utf8_lossy(PREFIX));
+        if text.len() > self.limits.token_bytes {
+            return Err(Refusal::body_too_large("the exchanged token would be longer than `limits.token_bytes`").into());
+        }
+        let ends = self.token_ends(&verified).saturating_since(around.now).min(exchange.lifetime);
+        let key = verified.confirmation().and_then(|bound| bound.key());
+        Ok(Reply::json(
+            200,
+            "ok",
+            &json!({
+                "access_token": text,
+                "issued_token_type": ACCESS_TOKEN,
+                "token_type": if key.is_some() { "DPoP" } else { "Bearer" },
+                "expires_in": ends.as_secs(),
+            }),
+        ))
+    }
+
+    /// The verdict on what an exchanged token was made of, and the key under which that is remembered: for this origin, and
+    /// for the lifetime of the exchanged token, which is compared each time.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
+    pub(super) fn exchanged(
+        &self,
+        token: &[u8],
+        place: &Place,
+        origin: Option<&str>,
+        known: &Documents,
+        around: &mut Around<'_>,
+        trace: &mut impl Trace,
+        checked: &mut u32,
+    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
+        let origin = origin.ok_or_else(Refusal::not_ours)?;
+        let ended = || Refusal::access_token_invalid("the token has ended or is not ours: exchange one again");
+        let (Some(exchange), Some(sessions), Some(sealed)) = (&self.exchange, &self.sessions, sealed_in(token)) else {
+            return Err(ended().into());
+        };
+        if token.len() > self.limits.token_bytes {
+            return Err(ended().into());
+        }
+        let (now, bound) = (around.now, Some(origin));
+        let key = around.verdicts.key_of_token(token, bound);
+        if let Some(key) = key
+            && let Some(verified) = around.verdicts.token(&key, token, bound, place, &self.trust, known, now)
+        {
+            self.not_revoked(verified.marks(), known, now)?;
+            // what is remembered under the whole text was opened once, so that its time is authentic
+            let issued = issued_of(sealed).filter(|issued| is_in_time(*issued, now, exchange.lifetime));
+            return issued.map(|_| (verified, Some(key))).ok_or_else(|| ended().into());
+        }
+        let longest = self.limits.token_bytes;
+        let original = sessions.sealer.open_long::<String>(binding(origin), sealed, now, exchange.lifetime, longest);
+        let (original, _) = original.ok_or_else(ended)?;
+        *checked = checked.saturating_add(1);
+        let verified = self.judge(original.as_bytes(), key, place, known, around, trace)?;
+        // an issuer whose tokens are no longer exchanged
+        if exchange.issuers.binary_search(&verified.issuer_index()).is_err() {
+            return Err(ended().into());
+        }
+        Ok((verified, key))
+    }
+
+    /// When a token ends by its own word: a verdict holds for the clock skew beyond, and nothing is promised for that time.
+    pub(super) fn token_ends(&self, token: &Condensed) -> Timestamp {
+        let skew = self.trust.issuer(token.issuer_index()).map_or(Duration::ZERO, |issuer| issuer.clock_skew);
+        token.ends().saturating_sub(skew)
+    }
+}
