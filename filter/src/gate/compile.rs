@@ -165,7 +165,11 @@ pub(super) fn sessions(
     if token_lifetime < Duration::from_secs(10) || token_lifetime > Duration::from_secs(3600) {
         errors.push(field.key("token_lifetime").error("between 10s and 1h"));
     }
-    Some(Sessions { sealer: sealer?, lifetime, token_lifetime })
+    let idle = configured.idle.map(|span| span.duration());
+    if idle.is_some_and(|idle| idle < Duration::from_secs(60) || idle > lifetime) {
+        errors.push(field.key("idle").error("between 1m and `lifetime`"));
+    }
+    Some(Sessions { sealer: sealer?, lifetime, idle, token_lifetime })
 }
 
 /// What showing a credential needs beside the credentials: sessions, our origins, and wallets for those who browse.

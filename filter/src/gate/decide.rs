@@ -241,6 +241,12 @@ impl Gate {
             return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), request, origin, known, around));
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
+        if self.sessions.as_ref().is_some_and(|sessions| sessions.idle.is_some())
+            && is_navigation(request)
+            && let Some(reply) = self.renewed(&brought, request, origin, around)
+        {
+            return Err(Halt::Answer(reply));
+        }
         self.changes(request, &path, &held, &facts, &brought, around)
     }
 

@@ -104,7 +104,9 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
     }
     for (header, claim) in &config.forward.headers {
         let is_bare = claim.0.first().is_some_and(|first| {
-            gate.trust.index_of(first).is_none() && gate.credentials.iter().all(|credential| credential.name != *first)
+            first != super::certificate::NAME
+                && gate.trust.index_of(first).is_none()
+                && gate.credentials.iter().all(|credential| credential.name != *first)
         });
         if is_bare && claim.0.len() > 1 {
             warnings.push(Field::top("forward").key("headers").key(header).error(format!(

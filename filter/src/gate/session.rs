@@ -19,8 +19,9 @@ use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
 use super::possession::{SCHEME, spend_proof};
+use super::presentation::{redirect, way_back};
 use super::proof::{Proof, Shown, StatusSeen};
-use super::reply::Refusal;
+use super::reply::{Refusal, Reply};
 use super::request::Request;
 use super::seal::{Binding, Purpose, Random, Sealer, is_in_time};
 use super::signed_in::{KnownLogin, SignedIn};
@@ -32,6 +33,8 @@ use super::{Gate, place};
 pub(super) struct Sessions {
     pub(super) sealer: Sealer,
     pub(super) lifetime: Duration,
+    /// How long a session lasts that is not renewed.
+    pub(super) idle: Option<Duration>,
     pub(super) token_lifetime: Duration,
 }
 
@@ -187,12 +190,17 @@ impl Session {
 }
 
 impl Sessions {
+    /// How long what was sealed for a session opens. What is in it ends by itself.
+    fn longest(&self) -> Duration {
+        self.idle.unwrap_or(self.lifetime)
+    }
+
     /// The session that a request brings, whatever is in it; an empty one where there is none that opens.
     pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> Session {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
         let opened = cookie::values(request, cookie::SESSION)
             .take(4)
-            .find_map(|value| self.sealer.open::<Session>(binding, value, now, self.lifetime));
+            .find_map(|value| self.sealer.open::<Session>(binding, value, now, self.longest()));
         opened.unwrap_or_default()
     }
 
@@ -200,7 +208,7 @@ impl Sessions {
     pub(super) fn cookie(&self, session: &Session, origin: &str, now: Timestamp, random: Random<'_>) -> Option<String> {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
         let sealed = self.sealer.seal(binding, session, now, random)?;
-        let left = Timestamp::from_unix(session.ends()).saturating_since(now).min(self.lifetime);
+        let left = Timestamp::from_unix(session.ends()).saturating_since(now).min(self.longest());
         let cookie = cookie::set(cookie::SESSION, &sealed, left);
         (cookie.len() <= super::seal::LONGEST).then_some(cookie)
     }
@@ -281,7 +289,7 @@ impl Gate {
         now: Timestamp,
     ) -> Option<Rc<Opened>> {
         let is_token = purpose == Purpose::Token;
-        let longest = if is_token { sessions.token_lifetime } else { sessions.lifetime };
+        let longest = if is_token { sessions.token_lifetime } else { sessions.longest() };
         let key = verdicts.key_of_sealed(is_token, origin, sealed);
         if let Some(opened) = key.and_then(|key| verdicts.sealed(&key, is_token, origin, sealed)) {
             return is_in_time(opened.issued, now, longest).then_some(opened);
@@ -314,11 +322,33 @@ impl Gate {
     pub(super) fn brought_ends(&self, brought: &Brought) -> Timestamp {
         match (&brought.opened, &self.sessions) {
             (Some(opened), Some(sessions)) => {
-                let longest = if brought.by_token { sessions.token_lifetime } else { sessions.lifetime };
+                let longest = if brought.by_token { sessions.token_lifetime } else { sessions.longest() };
                 opened.issued.saturating_add(longest).min(opened.ends)
             }
             _ => Timestamp::from_unix(i64::MAX),
         }
+    }
+
+    /// Where sessions end by not being used and half of that time is over: sends the browser to the same address again, with
+    /// its session renewed. (A service's reply with our cookie in it could end up in a cache.) What is in it ends as before.
+    pub(super) fn renewed(
+        &self,
+        brought: &Brought,
+        request: &Request,
+        origin: Option<&str>,
+        around: &mut Around<'_>,
+    ) -> Option<Reply> {
+        let (sessions, origin) = (self.sessions.as_ref()?, origin?);
+        let (idle, opened) = (sessions.idle?, brought.opened.as_ref()?);
+        if !brought.by_cookie || !brought.is_anything() || around.now.saturating_since(opened.issued) < idle / 2 {
+            return None;
+        }
+        let target = way_back(request.single(":path").ok().flatten()?).ok()?;
+        let session = sessions.read(request, origin, around.now);
+        let set = sessions.cookie(&session, origin, around.now, around.random)?;
+        let mut reply = redirect(target.to_owned(), "ok");
+        reply.headers.push(("set-cookie", set));
+        Some(reply)
     }
 
     /// A login that is there, at the issuer that it was at.

@@ -92,6 +92,7 @@ impl Verdicts {
     }
 
     /// The verdict on a token, where it still holds and the place admits its issuer.
+    #[expect(clippy::too_many_arguments, reason = "the evidence, and all that a verdict on it rests on")]
     pub(super) fn token(
         &mut self,
         key: &Key,

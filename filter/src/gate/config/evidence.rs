@@ -149,6 +149,8 @@ pub struct SessionsConfig {
     pub keys: Vec<KeyReference>,
     /// How long a session lasts at most (8h).
     pub lifetime: Option<Span>,
+    /// How long a session lasts that nobody uses; by default as long as any. It is renewed when a person opens a page.
+    pub idle: Option<Span>,
     /// How long a token for programs lasts at most (10m).
     pub token_lifetime: Option<Span>,
 }

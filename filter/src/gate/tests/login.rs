@@ -524,3 +524,41 @@ fn what_is_wrong_with_a_login_is_said_at_its_field() {
     assert!(said.contains("rules[1]: it asks for a credential or a login"), "{said}");
     assert!(key("idp").public_jwk().is_object());
 }
+
+#[test]
+fn a_session_that_nobody_uses_ends_and_one_that_is_used_ends_after_its_lifetime() {
+    let mut configured = config();
+    configured["sessions"]["lifetime"] = json!("1h");
+    configured["sessions"]["idle"] = json!("10m");
+    let mut door = Door::new(configured.clone());
+    door.enter("/account");
+    door.now = NOW + 299;
+    assert_eq!(is(&door.browse("/account?a=1")), (200, "forwarded"));
+    // half of the time is over: the same address again, with a new cookie
+    door.now = NOW + 300;
+    let renewed = door.browse("/account?a=1");
+    assert_eq!((renewed.status, renewed.header("location")), (303, Some("/account?a=1")));
+    assert_eq!(is(&door.browse("/account?a=1")), (200, "forwarded"));
+    // nobody else is sent anywhere
+    door.now = NOW + 800;
+    let cookie = format!("__Host-carded={}", door.cookies["__Host-carded"]);
+    assert_eq!(is(&door.ask("GET", "/account", &[("cookie", &cookie)])), (200, "forwarded"));
+    door.now = NOW + 900;
+    assert_eq!(is(&door.browse("/account")), (303, "login_required"), "ten minutes without a page");
+    // use does not make it longer than its lifetime
+    door.now = NOW;
+    door.enter("/account");
+    for minute in 1..60 {
+        door.now = NOW + minute * 60;
+        let answered = door.browse("/account");
+        assert!(answered.status == 200 || answered.header("location") == Some("/account"), "minute {minute}");
+    }
+    door.now = NOW + 3600;
+    assert_eq!(is(&door.browse("/account")), (303, "login_required"));
+    for (idle, good) in [("1m", true), ("59s", false), ("1h", true), ("61m", false)] {
+        configured["sessions"]["idle"] = json!(idle);
+        let environment = |name: &str| Some(if name == "KEY_session" { "A".repeat(43) } else { "x".repeat(40) });
+        let built = Gate::new(&Config::from_value(configured.clone()).unwrap(), &environment, Arc::new(RustCrypto));
+        assert_eq!(built.is_ok(), good, "{idle}");
+    }
+}
