@@ -340,7 +340,8 @@ impl Gate {
     ) -> Option<Reply> {
         let (sessions, origin) = (self.sessions.as_ref()?, origin?);
         let (idle, opened) = (sessions.idle?, brought.opened.as_ref()?);
-        if !brought.by_cookie || !brought.is_anything() || around.now.saturating_since(opened.issued) < idle / 2 {
+        let age = around.now.saturating_since(opened.issued);
+        if !brought.by_cookie || !brought.is_anything() || age.saturating_mul(2) < idle {
             return None;
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
