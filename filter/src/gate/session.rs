@@ -340,15 +340,8 @@ impl Gate {
     ) -> Option<Reply> {
         let (sessions, origin) = (self.sessions.as_ref()?, origin?);
         let (idle, opened) = (sessions.idle?, brought.opened.as_ref()?);
-<<<<<<< HEAD
-        if !brought.by_cookie
-            || !brought.is_anything()
-            || around.now.saturating_since(opened.issued) < idle.checked_div(2).unwrap_or_default()
-        {
-=======
         let age = around.now.saturating_since(opened.issued);
         if !brought.by_cookie || !brought.is_anything() || age.saturating_mul(2) < idle {
->>>>>>> login
             return None;
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
