@@ -5,12 +5,11 @@
 use crate::algorithm::{Algorithm, KeyType};
 use crate::base64url;
 use crate::jwk::PublicKey;
-use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-use curve25519_dalek::scalar::{Scalar, clamp_integer};
+use ed25519_dalek::Signer;
 use hmac::{Hmac, KeyInit, Mac};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// A private key for one algorithm, with the public JWK that checks its signatures.
@@ -24,48 +23,8 @@ pub struct GatewayKey {
 }
 
 enum Private {
-    Ed25519(Box<Ed25519>),
+    Ed25519(Box<ed25519_dalek::SigningKey>),
     P256(Box<p256::ecdsa::SigningKey>),
-}
-
-/// An Ed25519 key, expanded (RFC 8032 section 5.1.5).
-///
-/// `ed25519-dalek` signs with a table of multiples of the base point that makes the module 30 KB larger. A token is signed
-/// once for a caller and some minutes, so the point is multiplied without it here, in constant time all the same. The tests
-/// hold that both make the same signatures.
-struct Ed25519 {
-    scalar: Scalar,
-    prefix: [u8; 32],
-    public: [u8; 32],
-}
-
-impl Ed25519 {
-    fn new(secret: &[u8; 32]) -> Self {
-        let hash: [u8; 64] = Sha512::digest(secret).into();
-        let (mut low, mut prefix) = ([0; 32], [0; 32]);
-        low.copy_from_slice(hash.split_at(32).0);
-        prefix.copy_from_slice(hash.split_at(32).1);
-        let scalar = Scalar::from_bytes_mod_order(clamp_integer(low));
-        let public = (ED25519_BASEPOINT_POINT * scalar).compress().to_bytes();
-        Self { scalar, prefix, public }
-    }
-
-    /// Section 5.1.6.
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let hash = |parts: [&[u8]; 3]| {
-            let hash = parts.into_iter().fold(Sha512::new(), Digest::chain_update);
-            Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
-        };
-        let r = hash([&self.prefix, message, &[]]);
-        let point = (ED25519_BASEPOINT_POINT * r).compress().to_bytes();
-        let k = hash([&point, &self.public, message]);
-        let s = (k * self.scalar + r).to_bytes();
-        let mut signature = [0; 64];
-        let (first, second) = signature.split_at_mut(32);
-        first.copy_from_slice(&point);
-        second.copy_from_slice(&s);
-        signature
-    }
 }
 
 /// Why there is no key.
@@ -111,8 +70,8 @@ impl GatewayKey {
     fn new(algorithm: Algorithm, bytes: &[u8; 32]) -> Result<Self, GatewayKeyError> {
         let (private, public) = match algorithm.key_type() {
             KeyType::Ed25519 => {
-                let key = Ed25519::new(bytes);
-                let public = PublicKey::ed25519(&key.public);
+                let key = ed25519_dalek::SigningKey::from_bytes(bytes);
+                let public = PublicKey::ed25519(key.verifying_key().as_bytes());
                 (Private::Ed25519(Box::new(key)), public)
             }
             KeyType::P256 => {
@@ -157,7 +116,7 @@ impl GatewayKey {
         let mut token = self.header.clone();
         token.push_str(&base64url::encode(serde_json::to_vec(claims).ok()?));
         let signature = match &self.private {
-            Private::Ed25519(key) => key.sign(token.as_bytes()),
+            Private::Ed25519(key) => key.sign(token.as_bytes()).to_bytes(),
             Private::P256(key) => {
                 let digest = Sha256::digest(token.as_bytes());
                 let signature: p256::ecdsa::Signature = key.sign_prehash(&digest).ok()?;
@@ -210,18 +169,6 @@ mod tests {
         let key = GatewayKey::new(algorithm("EdDSA"), &secret.try_into().unwrap()).unwrap();
         assert_eq!(key.jwk()["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    }
-
-    #[test]
-    fn signatures_are_those_of_ed25519_dalek() {
-        use ed25519_dalek::Signer;
-        for byte in 0..16_u8 {
-            let (secret, message) = ([byte; 32], vec![byte; usize::from(byte) * 17]);
-            let theirs = ed25519_dalek::SigningKey::from_bytes(&secret);
-            let ours = Ed25519::new(&secret);
-            assert_eq!(ours.public, theirs.verifying_key().to_bytes());
-            assert_eq!(ours.sign(&message), theirs.sign(&message).to_bytes(), "{byte}");
-        }
     }
 
     #[test]
