@@ -1,7 +1,7 @@
 //! Slowing down who brings bad evidence again and again (threat 83), in bounded memory, of one worker.
 //!
-//! What counts is the address that the proxy itself sees (IPv6 by its /64). Over [`MOST`] failures, which are forgiven at
-//! two a second, only one in [`ONE_IN`] of its requests with evidence that is not remembered is looked at; the others get a
+//! What counts is the address that the proxy itself sees (IPv6 by its /64). Over [`MOST`] failures, of which
+//! [`FORGIVEN`] a second are forgiven, only one in [`ONE_IN`] of its requests with evidence that is not remembered is looked at; the others get a
 //! 429 at once. So whoever shares the address comes through with a few tries and nobody is locked out; who was let in before is not
 //! slowed at all, since what is remembered is not asked here. Names of users play no part.
 
@@ -9,9 +9,11 @@ use carded_verifier::{Code, Denied, Timestamp};
 use std::net::{IpAddr, SocketAddr};
 
 /// So many failures are met as they come.
-const MOST: u8 = 20;
+const MOST: u16 = 100;
+/// So many are forgiven in a second.
+const FORGIVEN: u16 = 10;
 /// No more than this are remembered: a source is slowed for at most a minute after its last one.
-const HIGHEST: u8 = 140;
+const HIGHEST: u16 = 700;
 /// The share that is looked at of a source that is slowed.
 pub(super) const ONE_IN: u8 = 8;
 /// How many sources are watched at once.
@@ -32,16 +34,16 @@ pub(super) struct Failures {
 #[derive(Debug, Clone, Copy)]
 struct Source {
     key: u64,
-    level: u8,
+    level: u16,
     turn: u8,
     at: Timestamp,
 }
 
 impl Source {
     /// What is left of its failures.
-    fn level(&self, now: Timestamp) -> u8 {
-        let forgiven = now.saturating_since(self.at).as_secs().saturating_mul(2);
-        self.level.saturating_sub(u8::try_from(forgiven).unwrap_or(u8::MAX))
+    fn level(&self, now: Timestamp) -> u16 {
+        let forgiven = now.saturating_since(self.at).as_secs().saturating_mul(FORGIVEN.into());
+        self.level.saturating_sub(u16::try_from(forgiven).unwrap_or(u16::MAX))
     }
 }
 
@@ -86,7 +88,7 @@ impl Failures {
         let level = source.level(now).saturating_add(1).min(HIGHEST);
         (source.level, source.at) = (level, now);
         if level > MOST {
-            let longest = std::time::Duration::from_secs(u64::from(HIGHEST) / 2);
+            let longest = std::time::Duration::from_secs(u64::from(HIGHEST / FORGIVEN));
             self.until = Some(now.saturating_add(longest));
         }
     }
