@@ -150,7 +150,9 @@ fn every_ready_configuration_keeps_its_promises() -> Result<()> {
             ensure!(policy["spec"]["headers"]["withUnderscoresAction"] == "RejectRequest", "{name}");
         }
         ensure!(hcm["stream_idle_timeout"].is_string(), "{name}");
-        let tls = bootstrap.cluster("idp")["transport_socket"]["typed_config"].clone();
+        // where the keys come from
+        let keys = if name == "sidecar-behind-gateway.yaml" { "gateway" } else { "idp" };
+        let tls = bootstrap.cluster(keys)["transport_socket"]["typed_config"].clone();
         let host = tls["sni"].as_str().context("no sni")?;
         let validation = &tls["common_tls_context"]["validation_context"];
         ensure!(validation["trusted_ca"]["filename"].is_string(), "{name}");

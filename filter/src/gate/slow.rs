@@ -62,14 +62,22 @@ impl Failures {
         source.turn != 0
     }
 
-    /// Notes that evidence was bad. What was good once and ended is not.
+    /// Notes that evidence was bad, as what somebody made up is. What was good once and ended, is for somebody else, or names a
+    /// key or an issuer that is not known is not counted: nothing is guessed by it, and little work is made.
     pub(super) fn note(
         &mut self,
         denied: &Denied,
         connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
         now: Timestamp,
     ) {
-        if denied.class().status() != 401 || denied.code() == Code::TokenExpired {
+        const NOT_MADE_UP: [Code; 5] = [
+            Code::TokenExpired,
+            Code::TokenNotYetValid,
+            Code::AudienceMismatch,
+            Code::KeyNotFound,
+            Code::IssuerUntrusted,
+        ];
+        if denied.class().status() != 401 || NOT_MADE_UP.contains(&denied.code()) {
             return;
         }
         let Some(key) = key(connection) else { return };

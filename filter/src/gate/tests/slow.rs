@@ -70,8 +70,10 @@ fn threat_83_what_is_watched_is_bounded() {
     }
     // what ended, what is missing, and what comes from nowhere is not counted
     let ended = token("corp", json!({ "exp": NOW - 600 }));
+    let stranger = token("corp", json!({ "iss": "https://stranger.example.com" }));
     for _ in 0..200 {
         assert_eq!(from(&mut asked, "192.0.2.7:1", &ended, 1), Refused(401, "token_expired"));
+        assert_eq!(from(&mut asked, "192.0.2.7:1", &stranger, 1), Refused(401, "issuer_untrusted"));
         assert_eq!(from(&mut asked, "/run/socket", &bad(1), 1), Refused(401, "signature_invalid"));
         assert_eq!(asked.at(NOW + 1, "GET", "/x", &[]), Refused(401, "token_missing"));
     }
