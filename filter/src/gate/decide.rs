@@ -1,30 +1,23 @@
 //! The way of one request through the gate: normal path → rule → tokens → verdicts → requirement → policies → headers.
 
 use std::borrow::Cow;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
-use carded_verifier::dpop::VerifiedDpop;
-use carded_verifier::{Basis, Condensed, Documents, Evidence, Fetch, IssuerIndex, Outcome, Timestamp, verify};
+use carded_verifier::{Documents, Fetch, IssuerIndex, Timestamp};
 
 use super::Gate;
-use super::api_token;
 use super::ask;
 use super::budget::Budget;
-use super::cache::Key;
-use super::certificate::{Certificate, Connection};
+use super::certificate::Connection;
+use super::changes::Changes;
 use super::config::Otherwise;
-use super::cookie;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
-use super::exchange;
 use super::facts::{Facts, Word};
 use super::once::Once;
 use super::path::Path;
-use super::place::{Place, PlaceKind, cookies_where, without_parameters};
+use super::place::PlaceKind;
 use super::policy::{Question, Says};
-use super::possession::{self, Use, spend_proof};
+use super::possession::spend_proof;
 use super::reply::{Refusal, Reply};
 use super::request::{Repeated, Request};
 use super::rule::{Asks, Rule, Subject, is_token};
@@ -32,9 +25,6 @@ use super::seal::Random;
 use super::session::Brought;
 use super::trace::{Event, Trace};
 use super::verdicts::Verdicts;
-
-/// The most tokens that one request may present.
-const MAX_TOKENS: usize = 8;
 
 /// What was decided, and what it rests on.
 #[derive(Debug)]
@@ -86,25 +76,6 @@ impl std::fmt::Debug for Around<'_> {
     }
 }
 
-/// Changes to the headers of a request that goes on. First remove, then set.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Headers to remove, every copy.
-    pub remove: Vec<Rc<str>>,
-    /// Headers to remove by the names under which the client sent them.
-    pub sent: Vec<Vec<u8>>,
-    /// Headers to set.
-    pub set: Vec<(Rc<str>, Vec<u8>)>,
-}
-
-impl Changes {
-    /// The names of all headers to remove.
-    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
-        let sent = self.sent.iter().map(Vec::as_slice);
-        sent.chain(self.remove.iter().map(|name| name.as_bytes()))
-    }
-}
-
 /// Why a request does not go on.
 #[derive(Debug)]
 pub(super) enum Halt {
@@ -120,16 +91,6 @@ impl From<Refusal> for Halt {
     fn from(refusal: Refusal) -> Self {
         Self::Refuse(refusal)
     }
-}
-
-/// A token that holds, and where it stood.
-struct Held<'g> {
-    place: &'g Place,
-    verified: Rc<Condensed>,
-    /// Under which it is remembered.
-    key: Option<Key>,
-    /// That its holder has the key that it is bound to.
-    proof: Option<VerifiedDpop>,
 }
 
 impl Gate {
@@ -299,141 +260,6 @@ impl Gate {
         }
     }
 
-    /// All tokens in the places that the rule reads. All that are presented must hold (threat 76).
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
-    fn evidence<'g>(
-        &'g self,
-        rule: &'g Rule,
-        request: &Request,
-        path: &Path<'_>,
-        authority: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-        trace: &mut impl Trace,
-        decision: &mut Decision,
-    ) -> Result<Vec<Held<'g>>, Halt> {
-        let mut held = Vec::new();
-        let mut tokens = Vec::new();
-        for place in &rule.places {
-            tokens.clear();
-            place.kind.tokens(request, path.query(), &mut tokens);
-            for token in &tokens {
-                if rule.reads_credentials && possession::is_sealed(&place.kind, token) {
-                    continue;
-                }
-                if held.len() >= MAX_TOKENS {
-                    return Err(Refusal::request_malformed(format!("more than {MAX_TOKENS} tokens")).into());
-                }
-                trace.tell(|| Event::Found(place.kind.describe()));
-                let (verified, key) = if self.exchange.is_some() && exchange::sealed_in(token).is_some() {
-                    let origin = self.origins.of(request, authority);
-                    self.exchanged(token, place, origin, known, around, trace, &mut decision.verified)?
-                } else {
-                    self.verdict(token, place, known, around, trace, decision)?
-                };
-                let by_scheme = possession::is_scheme(&place.kind);
-                let by = Use { request, target: path.as_str(), authority, by_scheme, token: Some(token) };
-                let proof = self.possession(&verified, by, around)?;
-                held.push(Held { place, verified, key, proof });
-            }
-        }
-        Ok(held)
-    }
-
-    fn verdict(
-        &self,
-        token: &[u8],
-        place: &Place,
-        known: &Documents,
-        around: &mut Around<'_>,
-        trace: &mut impl Trace,
-        decision: &mut Decision,
-    ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
-        let now = around.now;
-        let password;
-        let token = match place.kind {
-            PlaceKind::Basic => {
-                password = api_token::password(token).unwrap_or_default();
-                password.as_slice()
-            }
-            _ => token,
-        };
-        // The size limit stands before everything, also before the hash.
-        let key = if token.len() <= self.limits.token_bytes { around.verdicts.key_of_token(token, None) } else { None };
-        let found = key.and_then(|key| around.verdicts.token(&key, token, None, place, &self.trust, known, now));
-        if let Some(verified) = found {
-            self.not_revoked(verified.marks(), known, now)?;
-            return Ok((verified, key));
-        }
-        if around.budget.failures.slows(around.connection, now) {
-            return Err(Refusal::too_many_failures("too many tokens from this address did not hold: try again later")
-                .retry_after(Duration::from_secs(1))
-                .into());
-        }
-        decision.verified = decision.verified.saturating_add(1);
-        self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
-    }
-
-    /// Verifies a token, and remembers the verdict where it holds.
-    pub(super) fn judge(
-        &self,
-        token: &[u8],
-        key: Option<Key>,
-        place: &Place,
-        known: &Documents,
-        around: &mut Around<'_>,
-        trace: &mut impl Trace,
-    ) -> Result<Rc<Condensed>, Halt> {
-        let now = around.now;
-        if self.is_api_token(token, place) {
-            return match self.api_token(token, place, known, now) {
-                Outcome::Verified((condensed, basis)) => self.remember(condensed, basis, key, known, around),
-                Outcome::Denied(denied) => {
-                    trace.tell(|| Event::Denied(&denied));
-                    around.budget.failures.note(&denied, around.connection, now);
-                    Err(Refusal::from_denied(&denied).into())
-                }
-                Outcome::Need(fetch) => Err(Halt::Need(fetch)),
-            };
-        }
-        match verify(
-            &Evidence::access_token(token).holder_proves().accepted_issuers(&place.issuers),
-            &self.trust,
-            known,
-            now,
-        ) {
-            Outcome::Verified(verified) => {
-                trace.tell(|| Event::Verified(&verified));
-                let none = Arc::default();
-                let asked = self.asked_claims(verified.issuer_index()).unwrap_or(&none);
-                let (condensed, basis) = verified.condensed(&self.trust, asked);
-                self.remember(condensed, basis, key, known, around)
-            }
-            Outcome::Denied(denied) => {
-                trace.tell(|| Event::Denied(&denied));
-                around.budget.failures.note(&denied, around.connection, now);
-                Err(Refusal::from_denied(&denied).into())
-            }
-            Outcome::Need(fetch) => Err(Halt::Need(fetch)),
-        }
-    }
-
-    fn remember(
-        &self,
-        condensed: Condensed,
-        basis: Basis,
-        key: Option<Key>,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Rc<Condensed>, Halt> {
-        let condensed = Rc::new(condensed);
-        if let Some(key) = key {
-            around.verdicts.put_token(key, &condensed, basis, around.now);
-        }
-        self.not_revoked(condensed.marks(), known, around.now)?;
-        Ok(condensed)
-    }
-
     fn requirement(&self, rule: &Rule, facts: &Facts<'_>, trace: &mut impl Trace) -> Result<(), Refusal> {
         let requirement = match &rule.asks {
             Asks::Nothing => return Ok(()),
@@ -500,77 +326,6 @@ impl Gate {
             }
         }
     }
-
-    fn changes(
-        &self,
-        request: &Request,
-        path: &Path<'_>,
-        held: &[Held<'_>],
-        facts: &Facts<'_>,
-        brought: &Brought,
-        around: &mut Around<'_>,
-    ) -> Result<Changes, Halt> {
-        let sent = self.forward.client_copies(request).map(<[u8]>::to_vec).collect();
-        let mut changes = Changes { sent, ..Changes::default() };
-        self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
-            Refusal::claim_not_forwardable(format!(
-                "{}: the claim for the header {} cannot be sent",
-                error.why, error.header
-            ))
-        })?;
-        if let Some(minting) = &self.minting
-            && !facts.is_empty()
-        {
-            let opened = brought.opened.iter().map(|opened| opened.key());
-            let keys: Option<Vec<Key>> = held.iter().map(|held| held.key).chain(opened).collect();
-            let token = self.minted(minting, keys.as_deref(), facts, brought, around)?;
-            changes.set.push((Rc::clone(&minting.header), token));
-        }
-        let kept_back = held.iter().filter(|held| !self.passes_on(&held.verified)).map(|held| &held.place.kind);
-        if held.iter().any(|held| held.proof.is_some() && !self.passes_on(&held.verified)) {
-            changes.remove.push("dpop".into());
-        }
-        if brought.by_token {
-            changes.remove.extend(["authorization", "dpop"].map(Rc::from));
-        }
-        let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
-        for kind in kept_back {
-            match kind {
-                PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
-                PlaceKind::Basic => changes.remove.push("authorization".into()),
-                PlaceKind::Cookie(name) => cookies.push(name.as_str()),
-                PlaceKind::Parameter(name) => parameters.push(name.as_str()),
-            }
-        }
-        let ours = self.sessions.is_some() && cookie::any(request);
-        if !cookies.is_empty() || ours {
-            changes.remove.push("cookie".into());
-            let kept = cookies_where(request, |name| {
-                !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
-            });
-            changes.set.extend(kept.map(|value| ("cookie".into(), value)));
-        }
-        if path.is_changed() || !parameters.is_empty() {
-            let mut target = path.as_str().as_bytes().to_vec();
-            let query = match path.query() {
-                Some(query) if !parameters.is_empty() => without_parameters(query, &parameters),
-                query => query.map(<[u8]>::to_vec),
-            };
-            if let Some(query) = query {
-                target.push(b'?');
-                target.extend(query);
-            }
-            changes.set.push((":path".into(), target));
-        }
-        Ok(changes)
-    }
-}
-
-impl Gate {
-    /// Whether the services get the caller's token too.
-    fn passes_on(&self, token: &Condensed) -> bool {
-        self.issuers.get(token.issuer_index().as_usize()).is_none_or(|extra| extra.forward)
-    }
 }
 
 /// Whether a program may be asked for an API token as a password (RFC 7617 §2). A browser would ask the person, who has
@@ -579,17 +334,6 @@ fn asks_for_basic(rule: &Rule, request: &Request) -> bool {
     rule.places.iter().any(|place| place.kind == PlaceKind::Basic)
         && !request.has("sec-fetch-mode")
         && !is_navigation(request)
-}
-
-impl Rule {
-    /// The caller's certificate, where the rule names it. One that it does not name is no evidence.
-    fn certificate(&self, around: &mut Around<'_>) -> Option<Certificate> {
-        if !self.reads_certificate {
-            return None;
-        }
-        let (Asks::Require(requirement) | Asks::Optional(requirement)) = &self.asks else { return None };
-        Certificate::of(around.connection).filter(|certificate| requirement.names_certificate(Some(certificate)))
-    }
 }
 
 /// The text in lower case; the same text where it is.
@@ -629,46 +373,5 @@ fn required<'a>(request: &'a Request, name: &'static str) -> Result<&'a [u8], Re
         Ok(Some(value)) if !value.is_empty() => Ok(value),
         Ok(_) => Err(Refusal::request_malformed(format!("{name} is missing"))),
         Err(Repeated) => Err(Refusal::request_malformed(format!("there is more than one {name}"))),
-    }
-}
-
-impl Gate {
-    /// The reply to a request that waited for a document in vain.
-    #[must_use]
-    pub fn waited_in_vain(&self, request: &Request) -> Reply {
-        let why = Refusal::keys_unavailable("a document that this decision needs did not come in time: try again");
-        Self::refuse(request, &why.retry_after(Duration::from_secs(1)))
-    }
-
-    /// The reply to a request that cannot even wait.
-    #[must_use]
-    pub fn too_many_waiting(&self, request: &Request) -> Reply {
-        let why = Refusal::too_many_waiting("too many requests wait for documents: try again");
-        Self::refuse(request, &why.retry_after(Duration::from_secs(1)))
-    }
-
-    /// The reply to a request whose body did not come: it was not sent, or the proxy does not hand it over.
-    #[must_use]
-    pub fn body_missing(&self, request: &Request) -> Reply {
-        Self::refuse(
-            request,
-            &Refusal::body_missing(
-                "the body did not come: send it, and give the plugin `allow_on_headers_stop_iteration: true`",
-            ),
-        )
-    }
-
-    /// The reply to a request whose body is larger than it may be.
-    #[must_use]
-    pub fn body_too_large(&self, request: &Request, limit: usize) -> Reply {
-        Self::refuse(request, &Refusal::body_too_large(format!("at most {limit} bytes here")))
-    }
-
-    fn refuse(request: &Request, why: &Refusal) -> Reply {
-        let mut reply = why.reply(request.is_grpc());
-        let path = request.single(":path").ok().flatten().and_then(|path| Path::parse(path).ok());
-        let segments: Vec<&str> = path.iter().flat_map(Path::segments).collect();
-        endpoint::open_to_others(Endpoint::of(&segments), &mut reply);
-        reply
     }
 }

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use carded_verifier::{Condensed, Documents, Evidence, IssuerIndex, Outcome, Timestamp, Trust, verify};
+use carded_verifier::{Condensed, Documents, Evidence, IssuerIndex, Timestamp, Trust};
 use serde_json::json;
 
 use super::Gate;
@@ -20,7 +20,7 @@ use super::possession::{Use, spend_proof};
 use super::reply::{Refusal, Reply};
 use super::request::Request;
 use super::seal::{Binding, Purpose, is_in_time, issued_of};
-use super::trace::Trace;
+use super::trace::{Silent, Trace};
 
 /// What an exchanged token begins with, by which scanners of secrets find it. No JWT and nothing else of ours does.
 const PREFIX: &[u8] = b"carded.";
@@ -112,11 +112,9 @@ impl Gate {
         }
         let token = parameter("subject_token").ok_or_else(|| malformed("`subject_token` is there once"))?;
         let evidence = Evidence::access_token(token.as_bytes()).holder_proves().accepted_issuers(&exchange.issuers);
-        let verified = match verify(&evidence, &self.trust, known, around.now) {
-            Outcome::Verified(verified) => verified.condensed(&self.trust, &std::sync::Arc::default()).0,
-            Outcome::Denied(denied) => return Err(Refusal::from_denied(&denied).into()),
-            Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
-        };
+        self.not_slowed(around)?;
+        let verified = self.checked(&evidence, known, around, &mut Silent)?;
+        let verified = verified.condensed(&self.trust, &std::sync::Arc::default()).0;
         self.not_revoked(verified.marks(), known, around.now)?;
         // the proof of a key is one for this address, as with any other token request (RFC 9449 §5)
         let by_scheme = request.has("dpop");

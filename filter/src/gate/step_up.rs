@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use carded_verifier::{ClaimPath, Timestamp};
+use carded_verifier::{ClaimPath, IssuerIndex, Timestamp};
 use serde_json::Value;
 
 use super::config::{ConfigError, Field, RuleConfig};
@@ -17,6 +17,8 @@ pub(super) struct StepUp {
     /// The contexts of authentication of which one is needed; any where there is none.
     pub(super) acr_values: Vec<String>,
     pub(super) max_age: Option<Duration>,
+    /// The issuers whose tokens count here, in order.
+    issuers: Vec<IssuerIndex>,
     acr: Option<ClaimPath>,
     auth_time: Option<ClaimPath>,
 }
@@ -33,7 +35,8 @@ impl StepUp {
             return None;
         }
         let key = if configured.acr_values.is_empty() { "max_age" } else { "acr_values" };
-        if !requirement.is_some_and(|asked| asked.names_login(None) || !asked.issuers().is_empty()) {
+        let issuers = requirement.map(Requirement::issuers).unwrap_or_default();
+        if issuers.is_empty() && !requirement.is_some_and(|asked| asked.names_login(None)) {
             errors.push(field.key(key).error("only a login or a token in `require` says how somebody signed in"));
         }
         let visible =
@@ -48,6 +51,7 @@ impl StepUp {
         Some(Box::new(Self {
             acr_values: configured.acr_values.clone(),
             max_age: configured.max_age.map(|span| span.duration()),
+            issuers,
             acr: path("acr"),
             auth_time: path("auth_time"),
         }))
@@ -60,10 +64,9 @@ impl StepUp {
 
     /// Whether a login or a token that counts here is enough.
     pub(super) fn is_met(&self, requirement: &Requirement, facts: &Facts<'_>, now: Timestamp) -> bool {
-        let issuers = requirement.issuers();
         facts.words().any(|word| {
             let counts = match word {
-                Word::Token(verified) => issuers.contains(&verified.issuer_index()),
+                Word::Token(verified) => self.issuers.binary_search(&verified.issuer_index()).is_ok(),
                 Word::Login(login) => requirement.names_login(Some(login.issuer)),
             };
             counts && self.is_met_by(word, now)

@@ -1,4 +1,4 @@
-//! The compact form of a list, for a million entries in 5.3 MB: truncated salted hashes, found by one look into an index.
+//! The compact form of a list, for millions of entries: truncated salted hashes, found by one look into an index.
 //!
 //! All numbers are big endian.
 //!

@@ -210,3 +210,13 @@ fn what_is_revoked_is_revoked_in_its_other_form_too() {
     let again = post(&mut shop, &form(&theirs), &[]);
     assert_eq!((again.status, again.code), (401, "revoked"), "nor is it exchanged again");
 }
+
+#[test]
+fn threat_83_who_exchanges_what_somebody_made_up_is_slowed_down() {
+    let mut shop = Shop::new(config());
+    let good = token("corp", json!({}));
+    let bad = format!("{}AAAA", &good[..good.len() - 4]);
+    let codes: Vec<_> = (0..200).map(|_| post(&mut shop, &form(&bad), &[]).code).collect();
+    assert!(codes[..100].iter().all(|code| *code == "signature_invalid"), "{codes:?}");
+    assert!(codes[110..].iter().filter(|code| **code == "too_many_failures").count() > 70, "{codes:?}");
+}

@@ -138,7 +138,7 @@ impl Shop {
                 once: &mut self.once,
                 budget: &mut self.budget,
                 random: &mut random,
-                connection: &mut |_| None,
+                connection: &mut |name| (name == "source.address").then(|| b"192.0.2.1:1".to_vec()),
                 now,
             };
             let decision = self.gate.decide(&request, &self.known, &mut around, &mut Silent);

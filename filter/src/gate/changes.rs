@@ -1,0 +1,109 @@
+//! What becomes of the headers of a request that goes on: the client's own copies of ours go, claims and our own token come, and
+//! the caller's tokens and our cookies stay here.
+
+use std::rc::Rc;
+
+use carded_verifier::Condensed;
+
+use super::Gate;
+use super::cache::Key;
+use super::cookie;
+use super::decide::{Around, Halt};
+use super::evidence::Held;
+use super::facts::Facts;
+use super::path::Path;
+use super::place::{PlaceKind, cookies_where, without_parameters};
+use super::reply::Refusal;
+use super::request::Request;
+use super::session::Brought;
+
+/// Changes to the headers of a request that goes on. First remove, then set.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Headers to remove, every copy.
+    pub remove: Vec<Rc<str>>,
+    /// Headers to remove by the names under which the client sent them.
+    pub sent: Vec<Vec<u8>>,
+    /// Headers to set.
+    pub set: Vec<(Rc<str>, Vec<u8>)>,
+}
+
+impl Changes {
+    /// The names of all headers to remove.
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        let sent = self.sent.iter().map(Vec::as_slice);
+        sent.chain(self.remove.iter().map(|name| name.as_bytes()))
+    }
+}
+
+impl Gate {
+    /// What becomes of the headers of a request that goes on.
+    pub(super) fn changes(
+        &self,
+        request: &Request,
+        path: &Path<'_>,
+        held: &[Held<'_>],
+        facts: &Facts<'_>,
+        brought: &Brought,
+        around: &mut Around<'_>,
+    ) -> Result<Changes, Halt> {
+        let sent = self.forward.client_copies(request).map(<[u8]>::to_vec).collect();
+        let mut changes = Changes { sent, ..Changes::default() };
+        self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
+            Refusal::claim_not_forwardable(format!(
+                "{}: the claim for the header {} cannot be sent",
+                error.why, error.header
+            ))
+        })?;
+        if let Some(minting) = &self.minting
+            && !facts.is_empty()
+        {
+            let opened = brought.opened.iter().map(|opened| opened.key());
+            let keys: Option<Vec<Key>> = held.iter().map(|held| held.key).chain(opened).collect();
+            let token = self.minted(minting, keys.as_deref(), facts, brought, around)?;
+            changes.set.push((Rc::clone(&minting.header), token));
+        }
+        let kept_back = held.iter().filter(|held| !self.passes_on(&held.verified)).map(|held| &held.place.kind);
+        if held.iter().any(|held| held.proof.is_some() && !self.passes_on(&held.verified)) {
+            changes.remove.push("dpop".into());
+        }
+        if brought.by_token {
+            changes.remove.extend(["authorization", "dpop"].map(Rc::from));
+        }
+        let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
+        for kind in kept_back {
+            match kind {
+                PlaceKind::Header { name, .. } => changes.remove.push(Rc::clone(name)),
+                PlaceKind::Basic => changes.remove.push("authorization".into()),
+                PlaceKind::Cookie(name) => cookies.push(name.as_str()),
+                PlaceKind::Parameter(name) => parameters.push(name.as_str()),
+            }
+        }
+        let ours = self.sessions.is_some() && cookie::any(request);
+        if !cookies.is_empty() || ours {
+            changes.remove.push("cookie".into());
+            let kept = cookies_where(request, |name| {
+                !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
+            });
+            changes.set.extend(kept.map(|value| ("cookie".into(), value)));
+        }
+        if path.is_changed() || !parameters.is_empty() {
+            let mut target = path.as_str().as_bytes().to_vec();
+            let query = match path.query() {
+                Some(query) if !parameters.is_empty() => without_parameters(query, &parameters),
+                query => query.map(<[u8]>::to_vec),
+            };
+            if let Some(query) = query {
+                target.push(b'?');
+                target.extend(query);
+            }
+            changes.set.push((":path".into(), target));
+        }
+        Ok(changes)
+    }
+
+    /// Whether the services get the caller's token too.
+    fn passes_on(&self, token: &Condensed) -> bool {
+        self.issuers.get(token.issuer_index().as_usize()).is_some_and(|extra| extra.forward)
+    }
+}
