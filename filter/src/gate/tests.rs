@@ -6,6 +6,7 @@ mod certificates;
 mod configuration;
 mod decisions;
 mod exchange;
+mod leaving;
 mod lending;
 mod login;
 mod logout;
