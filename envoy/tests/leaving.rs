@@ -40,7 +40,10 @@ async fn one_logout_ends_the_sessions_of_both_hosts_and_so_does_the_provider(ver
         "backchannel_logout_session_required": true,
     });
     let _provider = provider(&packages, &directory, idp.port(), client).await?;
-    let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
+    let mut bootstrap = fit(bootstrap, idp);
+    // a logout token comes in a body
+    bootstrap.plugin()["allow_on_headers_stop_iteration"] = json!(true);
+    let envoy = Envoy::start(&bootstrap, &options).await?;
     let edge = envoy.listener("edge").await?;
     let forwarding = tokio::spawn(async move {
         while let Ok((mut from, _)) = inner.accept().await {

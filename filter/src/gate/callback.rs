@@ -92,6 +92,8 @@ impl Gate {
         };
         let mut reply = match self.finish_login(login, &begun, &answer, state, at, around) {
             Ok(reply) => reply,
+            // nobody asked to sign in: they go on without
+            Err(Halt::Refuse(refusal)) if begun.quiet => redirect(begun.target, refusal.code),
             Err(Halt::Refuse(refusal)) => page(&refusal, ("Try again", begun.target)),
             Err(halt) => return Err(halt),
         };

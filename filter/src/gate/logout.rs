@@ -59,6 +59,9 @@ impl Gate {
             .reply(200, "ok"),
         };
         reply.headers.push(("set-cookie", cookie::clear(cookie::SESSION)));
+        if self.logins.iter().any(|login| login.silent) {
+            reply.headers.push(("set-cookie", cookie::set(cookie::QUIET, "1", sessions.lifetime)));
+        }
         Ok(reply)
     }
 }

@@ -40,6 +40,7 @@ mod possession;
 mod presentation;
 mod program;
 mod proof;
+mod quiet;
 mod reply;
 mod request;
 mod requirement;

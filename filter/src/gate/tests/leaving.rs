@@ -253,6 +253,73 @@ fn a_logout_token_is_no_other_token_and_works_once() {
     assert!(is_in(&mut door), "one that is sent again ends nothing that began since");
 }
 
+/// A front page on which a login is optional.
+fn with_front(silent: bool) -> Value {
+    let mut configured = config();
+    let rule = json!({ "match": { "path": "/front" }, "optional": { "login": "corp" } });
+    configured["rules"].as_array_mut().unwrap().push(rule);
+    configured["login"]["corp"]["silent"] = json!(silent);
+    configured["login"]["corp"]["prompt"] = json!("login");
+    configured
+}
+
+#[test]
+fn where_a_login_is_optional_it_is_tried_once_without_a_question() {
+    let mut door = Door::new(with_front(true));
+    assert_eq!(door.browse("/front").status, 200, "it has not shown that it keeps cookies");
+    door.cookies.insert("theme".to_owned(), "dark".to_owned());
+    for headers in [
+        &[("cookie", "a=1")][..],
+        &[("cookie", "a=1"), ("accept", "text/html"), ("sec-fetch-mode", "cors")],
+        &[("cookie", "a=1"), ("accept", "text/html"), ("upgrade", "websocket")],
+    ] {
+        assert_eq!(door.ask("GET", "/front", headers).status, 200);
+    }
+    let sent = door.begin("/front?x=1");
+    assert_eq!(sent["prompt"], "none");
+    assert_eq!(door.browse("/front").status, 200, "once");
+    // the provider knows nobody
+    let back = door.browse(&format!("/.carded/callback/corp?error=login_required&state={}", sent["state"]));
+    assert_eq!((back.status, back.header("location")), (303, Some("/front?x=1")), "{}", back.body);
+    let front = door.browse("/front");
+    assert_eq!((front.status, front.header("x-carded-subject")), (200, None));
+    // and where a login is needed she is asked
+    assert_eq!(door.begin("/account")["prompt"], "login");
+
+    // the provider knows her
+    door.cookies.retain(|name, _| name == "theme");
+    let sent = door.begin("/front");
+    door.grants(&id_token(&sent, json!({})));
+    let back = door.browse(&format!("/.carded/callback/corp?code=c&state={}", sent["state"]));
+    assert_eq!((back.status, back.header("location")), (303, Some("/front")), "{}", back.body);
+    assert_eq!(door.browse("/front").header("x-carded-subject"), Some("alice"));
+    // who has left stays away
+    let left = leave(&mut door);
+    let quiet =
+        left.headers.iter().any(|(name, value)| name == "set-cookie" && value.starts_with("__Host-carded-quiet=1; "));
+    assert!(quiet, "{:?}", left.headers);
+
+    let mut door = Door::new(with_front(false));
+    door.cookies.insert("theme".to_owned(), "dark".to_owned());
+    assert_eq!(door.browse("/front").status, 200);
+}
+
+#[test]
+fn a_provider_that_fails_keeps_nobody_from_an_open_page() {
+    let mut door = Door::new(with_front(true));
+    door.cookies.insert("theme".to_owned(), "dark".to_owned());
+    door.metadata = json!({ "authorization_endpoint": "http://idp.example.com/auth" });
+    assert_eq!(door.browse("/front").status, 200);
+    // nor do tokens that are not good, where nobody asked to sign in
+    let mut door = Door::new(with_front(true));
+    door.cookies.insert("theme".to_owned(), "dark".to_owned());
+    let sent = door.begin("/front");
+    door.grants(&id_token(&sent, json!({ "nonce": "another" })));
+    let back = door.browse(&format!("/.carded/callback/corp?code=c&state={}", sent["state"]));
+    assert_eq!((back.status, back.header("location")), (303, Some("/front")), "{}", back.body);
+    assert_eq!(door.browse("/front").header("x-carded-subject"), None);
+}
+
 #[test]
 fn a_configuration_names_the_session_and_nothing_else_is_called_so() {
     let mut configured = config();
