@@ -55,7 +55,8 @@ async fn one_logout_ends_the_sessions_of_both_hosts_and_so_does_the_provider(ver
     });
     let mut browser = Browser { shop: edge, idp, cookies: BTreeMap::new(), forms: 0 };
     here(&mut browser).await?;
-    let session = upstream.last().context("something was passed on")?.all("x-session");
+    let seen = upstream.last().context("something was passed on")?;
+    let session = seen.all("x-session");
     ensure!(session.len() == 1 && session[0].len() == 22, "{session:?}");
     at_the_provider(&mut browser).await?;
     forwarding.abort();
@@ -92,6 +93,7 @@ async fn here(browser: &mut Browser) -> Result<()> {
     let left = browser.ask("POST", &format!("{ACCOUNT}/.carded/logout"), Some("")).await?;
     ensure!(left.status == 303, "{}", left.text());
     is_in(&copy, false).await.context("after a logout here")?;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     // she did not go on to the provider, which still knows her: she is let in without a question, by the same session there
     enter(browser).await?;
     ensure!(browser.forms == forms, "nobody asked her again, at neither host");

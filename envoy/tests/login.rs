@@ -46,8 +46,9 @@ pub(crate) fn config() -> Value {
 
 /// Starts the provider; it ends when the child is dropped.
 pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more: Value) -> Result<Child> {
+    let redirect_uris = [SHOP, ACCOUNT].map(|origin| format!("{origin}/.carded/callback/corp"));
     let mut client = json!({
-        "client_id": "shop", "client_secret": SECRET, "redirect_uris": [SHOP, ACCOUNT].map(|origin| format!("{origin}/.carded/callback/corp")),
+        "client_id": "shop", "client_secret": SECRET, "redirect_uris": redirect_uris,
         "post_logout_redirect_uris": [format!("{SHOP}/open")],
     });
     for (name, value) in more.as_object().context("more of the client")? {

@@ -167,13 +167,13 @@ impl Gate {
         }
         let keep = self.asked_claims(login.issuer).map_or(&[][..], |asked| asked);
         let ends = around.now.saturating_add(sessions.lifetime);
-        let mut signed_in = SignedIn::of(&verified, &login.name, keep, around.now, ends);
+        let signed_in = SignedIn::of(&verified, &login.name, keep, around.now, ends);
         let no_random = || Refusal::internal_error("there are no random bytes to be had");
         let id = random_text::<16>(around.random).ok_or_else(no_random)?;
         // who is not to come in is told so here, and not sent to the provider again
         let marks = self.marks_of("", std::slice::from_ref(&signed_in), around.now);
         self.not_revoked(marks.as_ref(), at.known, around.now)?;
-        signed_in.at = self.begins(&verified, &signed_in, around)?;
+        self.may_begin(&verified, &signed_in, around)?;
         let old = std::mem::take(&mut session.id);
         session.sign_in(id, signed_in, around.now);
         let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {

@@ -127,8 +127,7 @@ fn count(cells: &mut dyn Cells, all: Option<(Timestamp, u32)>) -> bool {
         let Some((mut state, version)) = State::read(cells) else { return false };
         state.version = state.version.wrapping_add(1);
         if let Some((now, said)) = all {
-            // a login that comes where another has just ended begins a second later: those are among them
-            state.before = state.before.max(now.unix()).saturating_add(1);
+            state.before = state.before.max(now.unix());
             state.said = state.said.max(i64::from(said));
         }
         let bytes = [state.version, state.before, state.said].map(i64::to_le_bytes).concat();
@@ -236,16 +235,17 @@ impl Gate {
         ended.then(|| Refusal::revoked("this session was ended: sign in again"))
     }
 
-    /// Since when a login counts that comes now.
+    /// Whether a login may begin now.
     ///
     /// # Errors
-    /// Where the provider has ended it since it issued its token, or that cannot be known.
-    pub(super) fn begins(
+    /// Where the provider has ended it since it issued its token; where something of the kind ended in this very second, so that nobody
+    /// could tell this session from those; where it cannot be known.
+    pub(super) fn may_begin(
         &self,
         token: &VerifiedIdToken,
         login: &SignedIn,
         around: &mut Around<'_>,
-    ) -> Result<i64, Refusal> {
+    ) -> Result<(), Refusal> {
         let cells = around.once.cells();
         let unknown = || Refusal::login_unavailable("whether this sign-in was ended cannot be known here");
         let (State { mut before, mut said, .. }, _) = State::read(cells).ok_or_else(unknown)?;
@@ -258,7 +258,10 @@ impl Gate {
         if token.issued().unix() <= said {
             return Err(Refusal::revoked("the provider ended this sign-in before it was finished here: sign in again"));
         }
-        Ok(around.now.unix().max(before.saturating_add(1)))
+        if login.at <= before {
+            return Err(Refusal::login_unavailable("somebody has just signed out: try again in a second"));
+        }
+        Ok(())
     }
 
     /// A person leaves: their session ends, and what else began with the same session at their provider. False where that cannot
@@ -351,8 +354,8 @@ mod tests {
         assert!((0..=LENGTH).all(|number| ended(&mut cells, number)), "none is forgotten");
         assert!(other.have_come(&mut cells), "and who has nothing to do with it signs in again");
         let (State { before, .. }, _) = State::read(&mut cells).unwrap();
-        assert_eq!(before, NOW + 13);
-        assert!(!session(&[mark(3)], 14).have_come(&mut cells), "what begins later is another session");
+        assert_eq!(before, NOW + 12);
+        assert!(!session(&[mark(3)], 13).have_come(&mut cells), "what begins later is another session");
         assert!(cells.read(&bucket(mark(0))).unwrap().0.len() <= LENGTH * ENTRY);
     }
 

@@ -77,7 +77,7 @@ fn threat_68_who_leaves_ends_every_copy_of_the_session() {
     door.cookies.clone_from(&copy);
     door.verdicts = Verdicts::new(10, &mut secret);
     assert!(!is_in(&mut door));
-    // and the same second is not too soon to come back
+    // and it is not too soon to come back, since it is the name alone that ended
     door.cookies.clear();
     assert_eq!(enter(&mut door, json!({ "sid": null })).status, 303);
     assert!(is_in(&mut door));
@@ -162,8 +162,12 @@ fn one_logout_ends_the_sessions_of_both_hosts() {
         (door.host, door.cookies) = (host, jar);
         assert!(!is_in(&mut door), "{host}");
     }
-    // the provider may still know her, and then she comes back by the same session there
+    // the provider may still know her, and then she comes back by the same session there; not in the same second, in which nobody
+    // could tell the new session from the old ones
     door.cookies.clear();
+    let back = enter(&mut door, json!({}));
+    assert_eq!((back.status, back.code), (503, "login_unavailable"), "{}", back.body);
+    door.now += 1;
     assert_eq!(enter(&mut door, json!({})).status, 303);
     assert!(is_in(&mut door));
 }
