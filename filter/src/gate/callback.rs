@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use carded_verifier::{Documents, FetchFailure, IdToken, Outcome, ProviderMetadata, json, verify_id_token};
+use carded_verifier::{FetchFailure, IdToken, Outcome, ProviderMetadata, json, verify_id_token};
 use serde_json::Value;
 
 use super::Gate;
+use super::at::At;
 use super::config::AuthMethod;
 use super::cookie;
 use super::decide::{Around, Halt};
@@ -17,7 +18,6 @@ use super::login::{Begun, LIFETIME, Login, nobody, page};
 use super::once::{self, NotSpent};
 use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
-use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
 use super::signed_in::SignedIn;
 
@@ -62,19 +62,12 @@ struct Tokens {
 
 impl Gate {
     /// The provider sends a browser back.
-    pub(super) fn callback(
-        &self,
-        login: &Login,
-        query: Option<&[u8]>,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Reply, Halt> {
+    pub(super) fn callback(&self, login: &Login, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
         let start = || ("Go to the start", "/".to_owned());
         // Threat 69: without `state`, and one of `code` and `error`, it is no answer at all.
-        let answer = match Answer::parse(query.unwrap_or_default()) {
+        let answer = match Answer::parse(at.query()) {
             Ok(answer) => answer,
             Err(refusal) => return Ok(page(&refusal, start())),
         };
@@ -86,7 +79,7 @@ impl Gate {
         let name = cookie::transaction(state);
         let opened = name.as_ref().and_then(|name| {
             let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
-            cookie::values(request, name)
+            cookie::values(at.request, name)
                 .take(2)
                 .find_map(|value| sessions.sealer.open::<Begun>(binding, value, around.now, LIFETIME))
         });
@@ -97,7 +90,7 @@ impl Gate {
             );
             return Ok(page(&refusal, start()));
         };
-        let mut reply = match self.finish_login(login, &begun, &answer, state, request, origin, known, around) {
+        let mut reply = match self.finish_login(login, &begun, &answer, state, at, around) {
             Ok(reply) => reply,
             Err(Halt::Refuse(refusal)) => page(&refusal, ("Try again", begun.target)),
             Err(halt) => return Err(halt),
@@ -106,23 +99,21 @@ impl Gate {
         Ok(reply)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
     fn finish_login(
         &self,
         login: &Login,
         begun: &Begun,
         answer: &Answer,
         state: &str,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
         // before the code is spent, since it may need a document
-        let session = sessions.read(request, origin, around.now);
-        let mut session = self.session_to_add_to(sessions, session, known, around.now)?;
-        let provider = self.provider(login, known, around)?;
+        let session = sessions.read(at.request, origin, around.now);
+        let mut session = self.session_to_add_to(sessions, session, at.known, around.now)?;
+        let provider = self.provider(login, at.known, around)?;
         // Mix-up (threat 63): who answers is who was asked.
         let iss = self.trust.issuer(login.issuer).map(|issuer| issuer.issuer.as_str());
         match &answer.iss {
@@ -138,8 +129,13 @@ impl Gate {
             (Some(code), None) => code,
             (_, error) => return Err(refused(error.as_deref(), answer.description.as_deref()).into()),
         };
-        let Some(effected) = request.effected() else {
-            return Err(self.exchange(login, begun, code, provider, state, origin, around));
+        let Some(effected) = at.request.effected() else {
+            let until = around.now.saturating_add(LIFETIME);
+            return Err(match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
+                Ok(()) => exchange(login, begun, code, provider, origin),
+                Err(NotSpent::Again) => Refusal::login_unknown("this sign-in was finished before").into(),
+                Err(NotSpent::Full) => Refusal::login_unavailable("too many people sign in at once").into(),
+            });
         };
         let tokens = read_tokens(effected, self.limits().json_depth)?;
         let id_token = IdToken {
@@ -150,7 +146,7 @@ impl Gate {
             access_token: Some(&tokens.access_token),
             max_age: begun.max_age.map(Duration::from_secs),
         };
-        let verified = match verify_id_token(&id_token, &self.trust, known, around.now) {
+        let verified = match verify_id_token(&id_token, &self.trust, at.known, around.now) {
             Outcome::Verified(verified) => verified,
             Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
             Outcome::Denied(denied) if denied.retry_after().is_some() => {
@@ -175,7 +171,7 @@ impl Gate {
         let id = random_text::<16>(around.random).ok_or_else(no_random)?;
         // who is not to come in is told so here, and not sent to the provider again
         let marks = self.marks_of(sessions, "", std::slice::from_ref(&signed_in), around.now);
-        self.not_revoked(marks.as_ref(), known, around.now)?;
+        self.not_revoked(marks.as_ref(), at.known, around.now)?;
         session.sign_in(id, signed_in, around.now);
         let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
             return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
@@ -184,49 +180,33 @@ impl Gate {
         reply.headers.push(("set-cookie", set));
         Ok(reply)
     }
+}
 
-    /// The code for tokens (§3.1.3.1), once.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
-    fn exchange(
-        &self,
-        login: &Login,
-        begun: &Begun,
-        code: &str,
-        provider: &ProviderMetadata,
-        state: &str,
-        origin: &str,
-        around: &mut Around<'_>,
-    ) -> Halt {
-        let until = around.now.saturating_add(LIFETIME);
-        match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
-            Ok(()) => {}
-            Err(NotSpent::Again) => return Refusal::login_unknown("this sign-in was finished before").into(),
-            Err(NotSpent::Full) => return Refusal::login_unavailable("too many people sign in at once").into(),
-        }
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", login.redirect_uri(origin).as_str()),
-            ("code_verifier", begun.verifier.as_str()),
-        ] {
-            form.append_pair(name, value);
-        }
-        let in_form = match login.auth_method {
-            Some(method) => method == AuthMethod::ClientSecretPost,
-            None => provider.secret_in_form,
-        };
-        let authorization = if in_form {
-            form.append_pair("client_id", &login.client_id).append_pair("client_secret", &login.client_secret);
-            None
-        } else {
-            // RFC 6749 §2.3.1: both are form-encoded first
-            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            let pair = format!("{}:{}", encode(&login.client_id), encode(&login.client_secret));
-            Some(format!("Basic {}", STANDARD.encode(pair)))
-        };
-        Halt::Call(Effect { url: provider.token_endpoint.clone(), authorization, form: form.finish() })
+/// The code for tokens (§3.1.3.1), once.
+fn exchange(login: &Login, begun: &Begun, code: &str, provider: &ProviderMetadata, origin: &str) -> Halt {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", login.redirect_uri(origin).as_str()),
+        ("code_verifier", begun.verifier.as_str()),
+    ] {
+        form.append_pair(name, value);
     }
+    let in_form = match login.auth_method {
+        Some(method) => method == AuthMethod::ClientSecretPost,
+        None => provider.secret_in_form,
+    };
+    let authorization = if in_form {
+        form.append_pair("client_id", &login.client_id).append_pair("client_secret", &login.client_secret);
+        None
+    } else {
+        // RFC 6749 §2.3.1: both are form-encoded first
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encode(&login.client_id), encode(&login.client_secret));
+        Some(format!("Basic {}", STANDARD.encode(pair)))
+    };
+    Halt::Call(Effect { url: provider.token_endpoint.clone(), authorization, form: form.finish() })
 }
 
 /// What the provider says instead of a code (RFC 6749 §4.1.2.1, §3.1.2.6).
