@@ -151,7 +151,10 @@ impl Gate {
             .map_err(|why| Refusal::path_ambiguous(format!("{}: send the path in its normal form", why.0)))?;
         trace.tell(|| Event::Path(path.as_str()));
         let mut at = At { request, path: &path, authority: &authority, origin: None, known };
-        let segments: Vec<&str> = path.segments().collect();
+        let mut segments = Vec::with_capacity(8);
+        for segment in path.segments() {
+            segments.push(segment);
+        }
         if segments.first() == Some(&RESERVED) {
             *endpoint = Endpoint::of(&segments);
             let Some(endpoint) = *endpoint else {
