@@ -44,7 +44,13 @@ pub(super) fn compile(
         if configured.basic {
             places.push(PlaceKind::Basic);
         }
-        let extra = IssuerExtra { places, forward: configured.forward, binding: BindingConfig::None, roles };
+        let extra = IssuerExtra {
+            places,
+            forward: configured.forward,
+            binding: BindingConfig::None,
+            roles,
+            introspection: None,
+        };
         sets.push((ApiTokens { name: name.clone(), source }, extra));
     }
     sets

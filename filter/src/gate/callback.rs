@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use carded_verifier::{FetchFailure, IdToken, Outcome, ProviderMetadata, json, verify_id_token};
 use serde_json::Value;
 
 use super::Gate;
 use super::at::At;
+use super::client;
 use super::config::AuthMethod;
 use super::cookie;
 use super::decide::{Around, Halt};
@@ -201,15 +200,7 @@ fn exchange(login: &Login, begun: &Begun, code: &str, provider: &ProviderMetadat
         Some(method) => method == AuthMethod::ClientSecretPost,
         None => provider.secret_in_form,
     };
-    let authorization = if in_form {
-        form.append_pair("client_id", &login.client_id).append_pair("client_secret", &login.client_secret);
-        None
-    } else {
-        // RFC 6749 §2.3.1: both are form-encoded first
-        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!("{}:{}", encode(&login.client_id), encode(&login.client_secret));
-        Some(format!("Basic {}", STANDARD.encode(pair)))
-    };
+    let authorization = client::authenticate(&mut form, &login.client_id, &login.client_secret, in_form);
     Halt::Call(Effect { url: provider.token_endpoint.clone(), authorization, form: form.finish() })
 }
 

@@ -14,6 +14,7 @@ use super::config::Otherwise;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
 use super::facts::{Facts, Word};
+use super::introspection::Inquiry;
 use super::once::Once;
 use super::path::Path;
 use super::place::PlaceKind;
@@ -53,6 +54,8 @@ pub enum Step {
     Body(usize),
     /// This call, once; then the same question again with what came of it ([`Request::with_effected`]).
     Call(Effect),
+    /// This question about a token; when [`Gate::answered`] has its answer, the same question again.
+    Ask(Inquiry),
 }
 
 /// What a decision uses of its surroundings, beside the documents.
@@ -86,6 +89,7 @@ pub(super) enum Halt {
     Need(Fetch),
     Body(usize),
     Call(Effect),
+    Ask(Inquiry),
 }
 
 impl From<Refusal> for Halt {
@@ -112,6 +116,7 @@ impl Gate {
             Err(Halt::Need(fetch)) => Step::Need(fetch),
             Err(Halt::Body(limit)) => Step::Body(limit),
             Err(Halt::Call(effect)) => Step::Call(effect),
+            Err(Halt::Ask(question)) => Step::Ask(question),
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);

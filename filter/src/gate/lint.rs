@@ -41,6 +41,17 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
         if !issuer.require_exp {
             warnings.push(field.key("require_exp").error("tokens of this issuer may never expire"));
         }
+        if let Some(asked) = &issuer.introspection {
+            let field = field.key("introspection");
+            if !asked.require_audience {
+                warnings.push(
+                    field.key("require_audience").error("tokens that the issuer gave out for other services pass too"),
+                );
+            }
+            if !asked.require_token_type {
+                warnings.push(field.key("require_token_type").error("a refresh token may pass for an access token"));
+            }
+        }
         if issuer.from_params.is_some() {
             warnings.push(
                 field.key("from_params").error("tokens in addresses end up in logs and histories (RFC 6750 §5.3)"),

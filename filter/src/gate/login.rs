@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::Gate;
 use super::at::At;
-use super::compile::{Environment, read_secret};
+use super::client;
+use super::compile::Environment;
 use super::config::tree::FromNode;
 use super::config::{AuthMethod, Config, ConfigError, Field};
 use super::cookie;
@@ -26,8 +27,6 @@ use super::step_up::StepUp;
 
 /// How long a person may take to sign in.
 pub(super) const LIFETIME: Duration = Duration::from_secs(900);
-/// The shortest secret of a client, in bytes (threat 99).
-const SHORTEST_SECRET: usize = 8;
 /// The most logins, so that a choice stays one.
 const MOST: usize = 16;
 
@@ -106,7 +105,7 @@ pub(super) fn compile(
                 "the provider's endpoints come from its metadata: issuers.{name} needs `keys: {{ discovery: true }}`, and no {{tenant}}"
             )));
         }
-        let visible = |text: &str| !text.is_empty() && text.len() <= 256 && text.bytes().all(|b| b.is_ascii_graphic());
+        let visible = client::is_word;
         if !visible(&login.client_id) {
             errors.push(field.key("client_id").error("between 1 and 256 visible characters"));
         }
@@ -117,20 +116,7 @@ pub(super) fn compile(
                 )),
             );
         }
-        let secret_field = field.key("client_secret");
-        let secret = match read_secret(&login.client_secret, &secret_field, environment).map(String::from_utf8) {
-            Ok(Ok(secret)) if secret.len() >= SHORTEST_SECRET && !secret.contains(char::is_control) => secret,
-            Ok(_) => {
-                errors.push(
-                    secret_field.error(format!("it needs at least {SHORTEST_SECRET} characters, and no line break")),
-                );
-                String::new()
-            }
-            Err(error) => {
-                errors.push(error);
-                String::new()
-            }
-        };
+        let secret = client::read_client_secret(&login.client_secret, &field.key("client_secret"), environment, errors);
         if !login.scopes.iter().any(|scope| scope == "openid") || !login.scopes.iter().all(|scope| visible(scope)) {
             errors.push(field.key("scopes").error("`openid` is one of them, and each is one word"));
         }

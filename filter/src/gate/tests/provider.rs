@@ -131,6 +131,7 @@ impl Door {
                     self.calls.push((effect.form, effect.authorization));
                     request = request.with_effected(self.effected.clone());
                 }
+                Step::Ask(question) => panic!("{question:?}"),
                 Step::Need(fetch) => {
                     let body = self.document(fetch.url().as_str());
                     let reply = carded_verifier::Reply { status: 200, body: body.into_bytes(), max_age: None };
