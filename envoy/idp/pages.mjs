@@ -73,8 +73,8 @@ export const signOut = (form, host) =>
     "Sign out",
     `<h1>You have left ${escape(host)}</h1>
 <p class="lead">Do you want to sign out of Arcadia Accounts as well?</p>
-<div class="card">${form}<p class="actions"><button form="op.logoutForm" name="logout" value="yes">Yes, sign me out</button>
-<button class="quiet" form="op.logoutForm">No, stay signed in</button></p></div>`,
+${form}<p class="actions"><button form="op.logoutForm" name="logout" value="yes">Yes, sign me out</button>
+<button class="quiet" form="op.logoutForm">No, stay signed in</button></p>`,
   );
 
 /** What went wrong, in the words of OAuth. */
