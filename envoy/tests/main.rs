@@ -15,6 +15,7 @@ mod flood;
 mod foreign;
 mod forwarding;
 mod headers;
+mod leaving;
 mod lending;
 mod login;
 mod observe;
