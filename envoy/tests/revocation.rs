@@ -20,6 +20,8 @@ in_each_envoy!(
 
 const LIST: &str = "/ops/revoked";
 const REFRESH: Duration = Duration::from_secs(2);
+/// What a busy machine may need beyond that.
+const BUSY: Duration = Duration::from_secs(8);
 
 fn revoking(on_failure: Value) -> Value {
     let mut configured = config();
@@ -90,7 +92,7 @@ async fn a_list_reaches_all_workers_within_the_refresh_time(version: &'static st
         ("an API token", json!({ "api_token": hash }), deploy),
     ] {
         let took = revoked(&world, entry, &request).await?;
-        ensure!(took < REFRESH + Duration::from_secs(3), "{what}: it took {took:?}");
+        ensure!(took < REFRESH + BUSY, "{what}: it took {took:?}");
         // and nothing else is concerned
         world.alive().await?;
     }
