@@ -5,10 +5,12 @@
 
 mod common;
 
+mod certificates;
 mod configs;
 mod crash;
 mod demo;
 mod fetching;
+mod fleet;
 mod flood;
 mod foreign;
 mod forwarding;
@@ -20,8 +22,11 @@ mod observe;
 mod paths;
 mod refuse;
 mod reload;
+mod revocation;
 mod rotation;
 mod scene;
+mod sidecar;
+mod slowing;
 mod streams;
 mod tokens;
 mod waiting;
