@@ -14,6 +14,7 @@ mod foreign;
 mod forwarding;
 mod headers;
 mod lending;
+mod introspection;
 mod login;
 mod observe;
 mod paths;

@@ -9,6 +9,7 @@ mod forwarding;
 mod host;
 mod hostile;
 mod lending;
+mod introspection;
 mod login;
 mod observability;
 mod policies;

@@ -29,7 +29,9 @@ pub(super) fn options(requirement: &Requirement, facts: &Facts<'_>) -> Options {
 fn sets(requirement: &Requirement, facts: &Facts<'_>) -> Options {
     match requirement {
         met if met.is_met(facts) => vec![Vec::new()],
-        Requirement::Token(_) | Requirement::Tokens(_) | Requirement::Certificate(_) | Requirement::Login(_) => {
+        Requirement::Token(_)
+        | Requirement::TokenFor(..)
+        | Requirement::Tokens(_) | Requirement::Certificate(_) | Requirement::Login(_) => {
             Vec::new()
         }
         Requirement::Credential(index) => vec![vec![*index]],

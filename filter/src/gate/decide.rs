@@ -279,6 +279,10 @@ impl Gate {
         if met {
             return Ok(());
         }
+        if requirement.is_for_another(facts) {
+            let what = requirement.describe(self.names_of());
+            return Err(Refusal::audience_mismatch(format!("this needs {what}, and the token is for another audience")));
+        }
         if rule.places.is_empty() && !rule.reads_credentials {
             return Err(Refusal::client_certificate_required(format!(
                 "this needs {}",

@@ -74,6 +74,8 @@ refusals! {
     token_missing: "token_missing", 401, "A token is needed";
     /// Two tokens of one issuer speak of different subjects.
     token_ambiguous: "token_ambiguous", 401, "Two tokens speak of different subjects";
+    /// A token is good, but not for the audience that the rule asks for.
+    audience_mismatch: "audience_mismatch", 401, "The token is for another audience";
     /// A client certificate is needed, and there is none, or another one.
     client_certificate_required: "client_certificate_required", 403, "A client certificate is needed";
     /// No rule matches.

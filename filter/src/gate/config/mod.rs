@@ -334,8 +334,8 @@ pub enum Allow {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
-    /// A JWT of the named issuer.
-    Token(String),
+    /// A token of the named issuer.
+    Token(TokenRequirement),
     /// An API token of the named set.
     ApiToken(String),
     /// A client certificate that the proxy's listener verified.
@@ -348,6 +348,37 @@ pub enum Requirement {
     Any(Vec<Requirement>),
     /// All of these.
     All(Vec<Requirement>),
+}
+
+/// A token of an issuer: its name, or an object with more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(untagged))]
+pub enum TokenRequirement {
+    /// Any good token of the named issuer.
+    Of(String),
+    /// One for an audience.
+    For(TokenForConfig),
+}
+
+/// A token of an issuer, for an audience.
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TokenForConfig {
+    /// The name of the issuer.
+    pub issuer: String,
+    /// Of the issuer's `audiences` those that are good enough here: the token must name one.
+    pub audiences: Vec<String>,
+}
+
+impl FromNode for TokenRequirement {
+    fn from_node(node: &tree::Node<'_>) -> Self {
+        match node.as_text() {
+            Some(name) => Self::Of(name.to_owned()),
+            None => Self::For(TokenForConfig::from_node(node)),
+        }
+    }
 }
 
 /// A statement of the policies: subjects, actions and resources, all of which must match.
