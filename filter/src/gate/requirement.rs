@@ -265,7 +265,9 @@ impl Requirement {
         };
         match self {
             Self::Token(issuer) => format!("a token of {}", name(issuer)),
-            Self::TokenFor(issuer, audiences) => format!("a token of {} for {}", name(issuer), audiences.names.join(" or ")),
+            Self::TokenFor(issuer, audiences) => {
+                format!("a token of {} for {}", name(issuer), audiences.names.join(" or "))
+            }
             Self::Tokens(issuers) => {
                 let first: Vec<_> = issuers.iter().take(FEW).map(name).collect();
                 let more = issuers.len().saturating_sub(FEW);

@@ -32,7 +32,9 @@ pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
 pub use revocation::{OnFailure, RevocationConfig};
-pub use token::{BindingConfig, CertificateConfig, ExchangeConfig, SigningKeyConfig, TokenConfig};
+pub use token::{
+    BindingConfig, CertificateConfig, CertificateSourceConfig, ExchangeConfig, SigningKeyConfig, TokenConfig,
+};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -67,6 +69,9 @@ pub struct Config {
     pub sessions: Option<SessionsConfig>,
     /// What is revoked before it ends: sessions, subjects, tokens, keys.
     pub revocation: Option<RevocationConfig>,
+    /// What is read of client certificates.
+    #[serde(default)]
+    pub client_certificate: CertificateSourceConfig,
     /// The first rule that matches decides; no match denies.
     pub rules: Vec<RuleConfig>,
     /// Who may do what. A deny applies to every rule; silence denies where a rule says `authorize: true`.
@@ -169,6 +174,9 @@ pub struct IssuerConfig {
     /// What tokens have to be bound to (`cnf`, RFC 7800). A bound one is never taken without its proof.
     #[serde(default)]
     pub binding: BindingConfig,
+    /// Whether a DPoP proof must carry a nonce of ours (RFC 9449 §9), which no proof that was made ahead has.
+    #[serde(default)]
+    pub dpop_nonce: bool,
     /// Claims that a token must have.
     #[serde(default)]
     pub required_claims: Vec<RequiredClaimConfig>,
