@@ -21,7 +21,13 @@ const provider = new Provider(issuer, {
   conformIdTokenClaims: false, // the claims of the scopes are in the ID token too
   pkce: { required: () => true },
   acrValues: ["urn:one", "urn:two"],
-  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  features: {
+    devInteractions: { enabled: true },
+    rpInitiatedLogout: { enabled: true },
+    backchannelLogout: { enabled: true },
+  },
+  // those whom it tells of a logout are on this machine, which it would not call by itself
+  fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
   findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, email: `${sub}@example.com` }) }),
 });
 

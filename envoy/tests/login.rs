@@ -19,11 +19,13 @@ use crate::common::{Setup, eventually, in_each_envoy, missing};
 
 in_each_envoy!(a_person_signs_in_and_out_at_a_certified_provider);
 
-const SHOP: &str = "http://shop.localhost";
-const ISSUER: &str = "http://idp.localhost";
-const SECRET: &str = "a secret: of+the client";
+pub(crate) const SHOP: &str = "http://shop.localhost";
+/// The same shop by its other name.
+pub(crate) const ACCOUNT: &str = "http://account.localhost";
+pub(crate) const ISSUER: &str = "http://idp.localhost";
+pub(crate) const SECRET: &str = "a secret: of+the client";
 
-fn config() -> Value {
+pub(crate) fn config() -> Value {
     json!({
         "origins": [SHOP],
         "danger_allow_http_localhost": true,
@@ -43,11 +45,15 @@ fn config() -> Value {
 }
 
 /// Starts the provider; it ends when the child is dropped.
-async fn provider(packages: &Path, directory: &Path, port: u16) -> Result<Child> {
-    let client = json!({
-        "client_id": "shop", "client_secret": SECRET, "redirect_uris": [format!("{SHOP}/.carded/callback/corp")],
+pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more: Value) -> Result<Child> {
+    let redirect_uris = [SHOP, ACCOUNT].map(|origin| format!("{origin}/.carded/callback/corp"));
+    let mut client = json!({
+        "client_id": "shop", "client_secret": SECRET, "redirect_uris": redirect_uris,
         "post_logout_redirect_uris": [format!("{SHOP}/open")],
     });
+    for (name, value) in more.as_object().context("more of the client")? {
+        client[name] = value.clone();
+    }
     let path = directory.join("people.log");
     let log = File::create(&path)?;
     let child = Command::new("node")
@@ -63,17 +69,20 @@ async fn provider(packages: &Path, directory: &Path, port: u16) -> Result<Child>
 }
 
 /// A browser: where its two hosts are, and their cookies.
-struct Browser {
-    shop: SocketAddr,
-    idp: SocketAddr,
-    cookies: BTreeMap<(String, String), String>,
+#[derive(Clone)]
+pub(crate) struct Browser {
+    pub(crate) shop: SocketAddr,
+    pub(crate) idp: SocketAddr,
+    pub(crate) cookies: BTreeMap<(String, String), String>,
+    /// How many forms of the provider it filled in.
+    pub(crate) forms: usize,
 }
 
 impl Browser {
-    async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
+    pub(crate) async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
         let (origin, path) = url.match_indices('/').nth(2).map_or((url, "/"), |(at, _)| url.split_at(at));
         let to = match origin {
-            SHOP => self.shop,
+            SHOP | ACCOUNT => self.shop,
             ISSUER => self.idp,
             other => bail!("nobody goes to {other}"),
         };
@@ -103,7 +112,7 @@ impl Browser {
     }
 
     /// Goes somewhere as far as redirects and the provider's forms lead; where it ends, and what is there.
-    async fn go(&mut self, url: &str) -> Result<(String, Reply)> {
+    pub(crate) async fn go(&mut self, url: &str) -> Result<(String, Reply)> {
         let (mut url, mut reply) = (url.to_owned(), self.ask("GET", url, None).await?);
         for _ in 0..20 {
             let form = between(&reply.text(), "action=\"", "\"").filter(|_| url.starts_with(ISSUER));
@@ -116,6 +125,7 @@ impl Browser {
                 }
                 (None, Some(action), Some(prompt)) => {
                     let to = absolute(&url, &action);
+                    self.forms += 1;
                     let form = format!("prompt={prompt}&login=alice&password=x");
                     let reply = self.ask("POST", &to, Some(&form)).await?;
                     (to, reply)
@@ -127,13 +137,13 @@ impl Browser {
     }
 }
 
-fn between(text: &str, start: &str, end: &str) -> Option<String> {
+pub(crate) fn between(text: &str, start: &str, end: &str) -> Option<String> {
     let (_, rest) = text.split_once(start)?;
     rest.split_once(end).map(|(found, _)| found.to_owned())
 }
 
 fn absolute(base: &str, to: &str) -> String {
-    let origin = if base.starts_with(SHOP) { SHOP } else { ISSUER };
+    let origin = [SHOP, ACCOUNT].into_iter().find(|origin| base.starts_with(origin)).unwrap_or(ISSUER);
     if to.starts_with('/') { format!("{origin}{to}") } else { to.to_owned() }
 }
 
@@ -152,9 +162,9 @@ async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str
     let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
     let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let directory = options.directory.clone().context("a directory")?;
-    let _provider = provider(&packages, &directory, idp.port()).await?;
+    let _provider = provider(&packages, &directory, idp.port(), json!({})).await?;
     let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
-    let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new() };
+    let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new(), forms: 0 };
     story(&mut browser, &upstream).await?;
     let log = envoy.log();
     ensure!(!log.contains("Wasm VM failed") && !log.contains(SECRET), "{log}");
@@ -162,7 +172,7 @@ async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str
 }
 
 /// The provider speaks http here, as names that end in `.localhost` may.
-fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
+pub(crate) fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
     let mut bootstrap = bootstrap.cluster_at("idp", idp);
     if let Some(cluster) = bootstrap.cluster("idp").as_object_mut() {
         cluster.remove("transport_socket");

@@ -14,6 +14,7 @@ mod foreign;
 mod forwarding;
 mod headers;
 mod introspection;
+mod leaving;
 mod lending;
 mod login;
 mod observe;

@@ -15,6 +15,7 @@ use crate::issuer::{Issuer, KeySource};
 use crate::jwk::PublicKey;
 use crate::jwks::KeySet;
 use crate::jwt::{self, Token, bare_type};
+use crate::logout_token;
 use crate::outcome::{Check, Code, Outcome, Verified};
 use crate::signer;
 use crate::time::Timestamp;
@@ -278,7 +279,7 @@ fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
     }
     // OpenID Connect Back-Channel Logout 1.0 section 2.4
     if let Some(Value::Object(events)) = claims.get("events")
-        && events.contains_key("http://schemas.openid.net/event/backchannel-logout")
+        && events.contains_key(logout_token::EVENT)
     {
         return deny(Code::TypeNotAllowed, "a logout token is no access token");
     }

@@ -11,10 +11,14 @@ use crate::support::{Claims, Key, SECOND, START, config, filter, token::base64ur
 
 /// A provider with a token endpoint, as a script.
 #[derive(Clone)]
-struct Idp(Rc<RefCell<State>>);
+pub(crate) struct Idp(Rc<RefCell<State>>);
 
 struct State {
     nonce: String,
+    /// The provider's name for its session.
+    sid: String,
+    /// The time by its clock.
+    now: u64,
     /// What the token endpoint does instead of granting.
     instead: Option<Answer>,
     delay: std::time::Duration,
@@ -23,8 +27,21 @@ struct State {
 
 impl Idp {
     fn new() -> Self {
-        let state = State { nonce: String::new(), instead: None, delay: SECOND / 10, exchanges: Vec::new() };
+        let state = State {
+            nonce: String::new(),
+            sid: "s1".to_owned(),
+            now: START,
+            instead: None,
+            delay: SECOND / 10,
+            exchanges: Vec::new(),
+        };
         Self(Rc::new(RefCell::new(state)))
+    }
+
+    /// Its clock says this, and it signs in by a session of this name.
+    pub(crate) fn signs_in_by(&self, sid: &str, now: u64) {
+        let mut state = self.0.borrow_mut();
+        (state.sid, state.now) = (sid.to_owned(), now);
     }
 
     fn exchanges(&self) -> usize {
@@ -45,6 +62,7 @@ impl Idp {
                 let body = String::from_utf8(call.body.clone()).expect("a form");
                 state.exchanges.push((body, header("authorization"), header("content-type")));
                 let claims = Claims::of("alice").with("aud", "shop").with("nonce", state.nonce.clone());
+                let claims = claims.with("sid", state.sid.clone()).at(state.now);
                 let id_token = Key::new(1, "k1").token_with(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims);
                 let tokens = json!({ "access_token": "opaque", "token_type": "Bearer", "id_token": id_token });
                 state.instead.clone().unwrap_or_else(|| Answer::json(&tokens)).after(state.delay)
@@ -63,7 +81,7 @@ fn with_login() -> Value {
     config
 }
 
-fn shop(workers: usize) -> (Host, Idp) {
+pub(crate) fn shop(workers: usize) -> (Host, Idp) {
     let idp = Idp::new();
     let provider = idp.clone();
     let host = Host::builder(filter())
@@ -83,18 +101,18 @@ fn base64_of(byte: u8) -> String {
     base64url(&[byte; 32])
 }
 
-fn page(path: &str, cookie: &str) -> Request {
+pub(crate) fn page(path: &str, cookie: &str) -> Request {
     Request::get(path).header("accept", "text/html").header("cookie", cookie)
 }
 
-fn cookie(reply: &Reply, prefix: &str) -> String {
+pub(crate) fn cookie(reply: &Reply, prefix: &str) -> String {
     let values = reply.headers.all("set-cookie").into_iter().map(|value| String::from_utf8_lossy(value).into_owned());
     let mut pairs = values.map(|value| value.split(';').next().unwrap_or_default().to_owned());
     pairs.find(|pair| pair.starts_with(prefix) && !pair.ends_with('=')).expect("a cookie")
 }
 
 /// A browser is sent to the provider: the address that it comes back with, and the cookie of the login.
-fn begin(host: &mut Host, idp: &Idp) -> (String, String) {
+pub(crate) fn begin(host: &mut Host, idp: &Idp) -> (String, String) {
     let outcome = host.ask(page("/account/orders?x=1", ""));
     let reply = outcome.replied();
     assert_eq!(reply.status, 303, "{}", String::from_utf8_lossy(&reply.body));

@@ -9,6 +9,7 @@ mod forwarding;
 mod host;
 mod hostile;
 mod introspection;
+mod leaving;
 mod lending;
 mod login;
 mod observability;

@@ -217,8 +217,8 @@ pub(super) fn issuer(
     {
         errors.push(field.error("an issuer's name has a-z, 0-9, `-` and `_` only"));
     }
-    if name == super::certificate::NAME {
-        errors.push(field.error("claims of client certificates are called so: take another name"));
+    if super::facts::is_taken(name) {
+        errors.push(field.error("claims of client certificates or sessions are called so: take another name"));
     }
     let id = IssuerId::parse(&configured.issuer, url_policy(config))
         .map_err(|why| errors.push(field.key("issuer").error(why.to_string())))

@@ -162,7 +162,9 @@ impl Gate {
             let Some(endpoint) = *endpoint else {
                 return Err(Refusal::not_found("paths under /.carded/ are the proxy's own").into());
             };
-            if matches!(endpoint, Endpoint::Response | Endpoint::Present) && request.body().is_some() {
+            if matches!(endpoint, Endpoint::Response | Endpoint::Present | Endpoint::BackchannelLogout)
+                && request.body().is_some()
+            {
                 decision.verified = 1;
             }
             return Err(match self.serve(endpoint, method, at, around) {
@@ -210,6 +212,9 @@ impl Gate {
             }
             let sent = rule.otherwise.is_some() && !wanted.is_empty() && is_navigation(request);
             return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), at, around));
+        }
+        if let Some(halt) = self.quiet_login(rule, &facts, at, around) {
+            return Err(halt);
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
         if self.sessions.as_ref().is_some_and(|sessions| sessions.idle.is_some())
@@ -359,7 +364,7 @@ fn lower(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// Whether a person's browser goes somewhere, rather than a script or a program asking for something: it reads, and it
 /// would show a page (Fetch metadata where there is some).
-fn is_navigation(request: &Request) -> bool {
+pub(super) fn is_navigation(request: &Request) -> bool {
     let reads = matches!(request.single(":method"), Ok(Some(b"GET")));
     let shows_pages = request.values("accept").any(|value| {
         value.split(|byte| *byte == b',').any(|part| {

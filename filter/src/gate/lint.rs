@@ -120,7 +120,7 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
     }
     for (header, claim) in &config.forward.headers {
         let is_bare = claim.0.first().is_some_and(|first| {
-            first != super::certificate::NAME
+            !super::facts::is_taken(first)
                 && gate.trust.index_of(first).is_none()
                 && gate.credentials.iter().all(|credential| credential.name != *first)
         });

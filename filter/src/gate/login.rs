@@ -41,6 +41,7 @@ pub(super) struct Login {
     pub(super) max_age: Option<Duration>,
     pub(super) acr_values: Vec<String>,
     pub(super) post_logout_path: Option<String>,
+    pub(super) silent: bool,
     scope: String,
     prompt: Option<String>,
     title: String,
@@ -70,6 +71,9 @@ pub(super) struct Begun {
     /// The contexts of authentication that were asked for: the answer must be one of them.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) acr_values: Vec<String>,
+    /// Whether nobody asked for it, and nobody may be asked.
+    #[serde(rename = "q", default)]
+    pub(super) quiet: bool,
     /// The age that was asked for, in seconds.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
     pub(super) max_age: Option<u64>,
@@ -134,6 +138,7 @@ pub(super) fn compile(
             max_age: login.max_age.map(|span| span.duration()),
             acr_values: login.acr_values.clone(),
             post_logout_path: login.post_logout_path.clone(),
+            silent: login.silent,
             scope: login.scopes.join(" "),
             prompt: login.prompt.clone(),
             title: login.title.clone().unwrap_or_else(|| name.clone()),
@@ -170,7 +175,7 @@ impl Gate {
         };
         let mut logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
         match (logins.next(), logins.next()) {
-            (Some(login), None) => match self.begin_login(login, target, step_up, at, around) {
+            (Some(login), None) => match self.begin_login(login, target, step_up, false, at, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             },
@@ -196,15 +201,17 @@ impl Gate {
     pub(super) fn chosen_login(&self, login: &Login, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
         let to = form_urlencoded::parse(at.query()).find(|(name, _)| name == "to");
         let to = to.map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
-        self.begin_login(login, way_back(to.as_bytes())?, None, at, around)
+        self.begin_login(login, way_back(to.as_bytes())?, None, false, at, around)
     }
 
     /// Sends a browser to the provider (§3.1.2.1). What a rule needs counts before what the login asks of everyone.
-    fn begin_login(
+    /// `quiet`: the provider may ask nobody.
+    pub(super) fn begin_login(
         &self,
         login: &Login,
         target: &str,
         step_up: Option<&StepUp>,
+        quiet: bool,
         at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
@@ -231,6 +238,7 @@ impl Gate {
             verifier,
             target: target.to_owned(),
             acr_values,
+            quiet,
             max_age,
         };
         let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
@@ -251,7 +259,7 @@ impl Gate {
         ] {
             query.append_pair(name, value);
         }
-        if let Some(prompt) = &login.prompt {
+        if let Some(prompt) = if quiet { Some("none") } else { login.prompt.as_deref() } {
             query.append_pair("prompt", prompt);
         }
         if let Some(max_age) = max_age {

@@ -1,13 +1,20 @@
 //! What works once within a process: nonces of presentations and DPoP proofs (threat 47). The store is bounded; a full
 //! one refuses rather than forgets.
 
+use std::collections::BTreeMap;
+
 use carded_verifier::Timestamp;
+
+use super::ended::Cells;
 
 /// A store of what was used, shared by the workers of one process.
 pub trait Once {
     /// Notes that something of a kind was used. `until`: when it could not be used any more anyway. Each kind has room of
     /// its own, so that one cannot take up that of another.
     fn spend(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent;
+
+    /// What else the workers of the process share.
+    fn cells(&mut self) -> &mut dyn Cells;
 }
 
 /// Whether something was used for the first time.
@@ -51,7 +58,8 @@ pub(super) fn spend(
 /// A store in memory of its own, for one worker alone: tests and tools.
 #[derive(Debug, Default)]
 pub struct InMemory {
-    used: std::collections::BTreeMap<[u8; 32], Timestamp>,
+    used: BTreeMap<[u8; 32], Timestamp>,
+    cells: BTreeMap<String, (Vec<u8>, u32)>,
 }
 
 /// The most that [`InMemory`] notes.
@@ -68,6 +76,24 @@ impl Once for InMemory {
             self.used.insert(*id, until);
             Spent::First
         }
+    }
+
+    fn cells(&mut self) -> &mut dyn Cells {
+        self
+    }
+}
+
+impl Cells for InMemory {
+    fn read(&mut self, name: &str) -> Option<(Vec<u8>, u32)> {
+        Some(self.cells.get(name).cloned().unwrap_or((Vec::new(), 1)))
+    }
+
+    fn write(&mut self, name: &str, value: &[u8], version: u32) -> bool {
+        let same = self.cells.get(name).map_or(1, |(_, known)| *known) == version;
+        if same {
+            self.cells.insert(name.to_owned(), (value.to_vec(), version.wrapping_add(1)));
+        }
+        same
     }
 }
 

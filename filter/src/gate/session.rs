@@ -19,6 +19,7 @@ use super::cache::Key;
 use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
+use super::ended::Endings;
 use super::possession::{SCHEME, spend_proof};
 use super::presentation::{redirect, way_back};
 use super::proof::{Proof, Shown, StatusSeen};
@@ -98,11 +99,18 @@ pub(super) struct Opened {
     id: String,
     /// By what it can be revoked, where anything can be.
     marks: Option<Marks>,
+    /// By what it can be ended, where anybody signs in.
+    endings: Option<Endings>,
     /// Under which it is remembered.
     key: Option<Key>,
 }
 
 impl Opened {
+    /// By what it can be ended; none where nobody signs in.
+    pub(super) fn endings(&self) -> Option<&Endings> {
+        self.endings.as_ref()
+    }
+
     /// By what it can be revoked; none where nothing can be.
     pub(super) fn marks(&self) -> Option<&Marks> {
         self.marks.as_ref()
@@ -122,6 +130,7 @@ impl Opened {
     pub(super) fn memory(&self) -> usize {
         let own = size_of::<Self>().saturating_add(self.thumbprint.capacity()).saturating_add(self.id.capacity());
         let own = own.saturating_add(self.marks.as_ref().map_or(0, Marks::memory));
+        let own = own.saturating_add(self.endings.as_ref().map_or(0, Endings::memory));
         let own = self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add);
         self.logins.iter().map(KnownLogin::memory).fold(own, usize::saturating_add)
     }
@@ -196,13 +205,14 @@ impl Sessions {
         self.idle.unwrap_or(self.lifetime)
     }
 
-    /// The session that a request brings, whatever is in it; an empty one where there is none that opens.
-    pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> Session {
+    /// The session that a request brings, whatever is in it, and when it was sealed; an empty one where there is none that
+    /// opens.
+    pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> (Session, Timestamp) {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
         let opened = cookie::values(request, cookie::SESSION)
             .take(4)
-            .find_map(|value| self.sealer.open::<Session>(binding, value, now, self.longest()));
-        opened.unwrap_or_default()
+            .find_map(|value| self.sealer.open_dated::<Session>(binding, value, now, self.longest()));
+        opened.unwrap_or_else(|| (Session::default(), now))
     }
 
     /// `set-cookie` for a session; nothing where it would outgrow what browsers carry (threat 70).
@@ -237,7 +247,11 @@ impl Gate {
                 brought.by_cookie = true;
             }
         }
-        if let Some(why) = brought.opened.as_ref().map_or(Ok(None), |opened| self.unless_revoked(opened, known, now))? {
+        if let Some(opened) = &brought.opened
+            && let Some(why) = self
+                .unless_ended(opened, around)
+                .map_or_else(|| self.unless_revoked(opened, known, now), |why| Ok(Some(why)))?
+        {
             if brought.by_token {
                 return Err(why.into());
             }
@@ -290,14 +304,16 @@ impl Gate {
         }
         let binding = Binding { purpose, origin, to: b"" };
         let mut logins = Vec::new();
+        let mut endings = None;
         let (content, issued, marks) = if is_token {
             let (token, issued) = sessions.sealer.open_dated::<Token>(binding, sealed, now, longest)?;
-            let marks = self.marks_of(sessions, &token.id, &[], issued);
+            let marks = self.marks_of(&token.id, &[], issued);
             (token, issued, marks)
         } else {
             let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
             let ends = session.ends();
-            let marks = self.marks_of(sessions, &session.id, &session.logins, issued);
+            let marks = self.marks_of(&session.id, &session.logins, issued);
+            endings = self.endings(&session.id, &session.logins, issued);
             logins = session.logins.into_iter().filter_map(|login| self.known_login(login)).collect();
             let token = Token { proofs: session.proofs, thumbprint: String::new(), ends, id: session.id };
             (token, issued, marks)
@@ -305,7 +321,7 @@ impl Gate {
         let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
         let ends = Timestamp::from_unix(content.ends);
         let (thumbprint, id) = (content.thumbprint, content.id);
-        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint, id, marks, key });
+        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint, id, marks, endings, key });
         if let Some(key) = key {
             verdicts.put_sealed(key, &opened, now);
         }
@@ -333,7 +349,7 @@ impl Gate {
             return None;
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
-        let session = sessions.read(request, origin, around.now);
+        let (session, _) = sessions.read(request, origin, around.now);
         let set = sessions.cookie(&session, origin, around.now, around.random)?;
         let mut reply = redirect(target.to_owned(), "ok");
         reply.headers.push(("set-cookie", set));

@@ -27,6 +27,9 @@ pub(super) struct SignedIn {
     /// When the person proved who they are: `auth_time`, or else when they came back from the provider.
     #[serde(rename = "t")]
     pub(super) since: i64,
+    /// When the person signed in here, in seconds since 1970.
+    #[serde(rename = "o", default)]
+    pub(super) at: i64,
     /// The provider's name for its own session.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(super) sid: Option<String>,
@@ -54,6 +57,7 @@ impl SignedIn {
             sub: token.subject().to_owned(),
             ends: ends.unix(),
             since: token.auth_time().map_or(now, |then| then.min(now)).unix(),
+            at: now.unix(),
             sid: text("sid"),
             acr: text("acr"),
             claims,

@@ -8,6 +8,7 @@ mod configuration;
 mod decisions;
 mod exchange;
 mod introspection;
+mod leaving;
 mod lending;
 mod login;
 mod logout;

@@ -7,7 +7,7 @@
 use carded_verifier::Timestamp;
 
 use super::abi;
-use crate::gate::{Once, Spent};
+use crate::gate::{Cells, Once, Spent};
 
 /// How many buckets there are: a power of two below 256.
 const BUCKETS: u8 = 128;
@@ -52,6 +52,20 @@ impl Once for SharedOnce {
             }
         }
         Spent::Full
+    }
+
+    fn cells(&mut self) -> &mut dyn Cells {
+        self
+    }
+}
+
+impl Cells for SharedOnce {
+    fn read(&mut self, name: &str) -> Option<(Vec<u8>, u32)> {
+        read(name)
+    }
+
+    fn write(&mut self, name: &str, value: &[u8], version: u32) -> bool {
+        abi::set_shared_data(name, value, version)
     }
 }
 

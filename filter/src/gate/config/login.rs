@@ -27,6 +27,10 @@ pub struct LoginConfig {
     /// The path of ours to which the provider sends people who signed out (`post_logout_redirect_uri`, RP-Initiated Logout 1.0
     /// §2); it has to be registered there with our origin. Without it they stay at the provider.
     pub post_logout_path: Option<String>,
+    /// Whether a browser is signed in without a question where a rule's login is `optional` and the provider knows the person
+    /// (`prompt=none`, §3.1.2.1): tried once in `sessions.lifetime`, and not after a logout, with browsers that keep cookies.
+    #[serde(default)]
+    pub silent: bool,
     /// What people read where they can choose between providers; by default the name.
     pub title: Option<String>,
 }
