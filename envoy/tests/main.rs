@@ -15,6 +15,7 @@ mod flood;
 mod foreign;
 mod forwarding;
 mod headers;
+mod introspection;
 mod leaving;
 mod lending;
 mod login;

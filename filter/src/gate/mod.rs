@@ -56,6 +56,7 @@ mod step_up;
 mod trace;
 mod undecided;
 mod verdicts;
+mod xfcc;
 
 use std::sync::Arc;
 
@@ -130,6 +131,8 @@ pub struct Gate {
     forward: Forward,
     minting: Option<Minting>,
     exchange: Option<Exchange>,
+    /// Whether all names of client certificates are read from a header.
+    reads_forwarded: bool,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -230,6 +233,7 @@ impl Gate {
             forward,
             minting,
             exchange,
+            reads_forwarded: config.client_certificate.forwarded,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

@@ -52,6 +52,8 @@ pub(super) enum Purpose {
     Exchanged,
     /// What the browser keeps of a login: its cookie.
     Login,
+    /// A nonce for DPoP proofs.
+    Nonce,
 }
 
 impl Purpose {
@@ -65,6 +67,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Exchanged => "exchanged",
             Self::Login => "login",
+            Self::Nonce => "nonce",
         }
     }
 }
