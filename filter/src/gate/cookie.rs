@@ -12,6 +12,8 @@ pub(super) const PREFIX: &str = "__Host-carded";
 pub(super) const SESSION: &str = "__Host-carded";
 /// What the cookie of a transaction begins with; its id follows.
 const TRANSACTION: &str = "__Host-carded-tx-";
+/// What the cookie of a refresh token begins with; its login's name follows.
+const REFRESH: &str = "__Host-carded-rt-";
 /// How many transactions a browser has open.
 const MOST_TRANSACTIONS: usize = 8;
 /// How many cookies one reply clears.
@@ -21,8 +23,17 @@ const LONGEST_ID: usize = 32;
 
 /// The name of a transaction's cookie; nothing for what is no id of ours.
 pub(super) fn transaction(id: &str) -> Option<String> {
+    named(TRANSACTION, id)
+}
+
+/// The name of the cookie of a login's refresh token; nothing for a login whose name cannot be in one.
+pub(super) fn refresh(login: &str) -> Option<String> {
+    named(REFRESH, login)
+}
+
+fn named(start: &str, id: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (!id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(plain)).then(|| format!("{TRANSACTION}{id}"))
+    (!id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(plain)).then(|| [start, id].concat())
 }
 
 /// The names of the cookies of transactions that a browser has too many of, the oldest first as browsers send them
@@ -33,6 +44,13 @@ pub(super) fn surplus_transactions(request: &Request) -> Vec<String> {
     let all: Vec<String> = ids.filter_map(|id| transaction(std::str::from_utf8(id).ok()?)).collect();
     let surplus = all.len().saturating_sub(MOST_TRANSACTIONS.saturating_sub(1));
     all.into_iter().take(surplus.min(MOST_CLEARED)).collect()
+}
+
+/// The names of the cookies that belong to a session beside its own, as a browser has them.
+pub(super) fn of_session(request: &Request) -> Vec<String> {
+    let names = request.values("cookie").flat_map(cookie_pairs).map(|(name, _)| name);
+    let ids = names.filter_map(|name| name.strip_prefix(REFRESH.as_bytes()));
+    ids.filter_map(|id| refresh(std::str::from_utf8(id).ok()?)).take(MOST_CLEARED).collect()
 }
 
 /// All values of a cookie.

@@ -37,6 +37,8 @@ pub struct Decision {
     pub issuer: Option<IssuerIndex>,
     /// How many signatures were checked (not taken from memory).
     pub verified: u32,
+    /// `set-cookie` of the response of a request that goes on; replies have theirs among their headers.
+    pub cookies: Vec<String>,
 }
 
 /// One step.
@@ -102,7 +104,8 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
     ) -> Decision {
-        let mut decision = Decision { step: Step::Forward(Changes::default()), rule: None, issuer: None, verified: 0 };
+        let step = Step::Forward(Changes::default());
+        let mut decision = Decision { step, rule: None, issuer: None, verified: 0, cookies: Vec::new() };
         let mut endpoint = None;
         decision.step = match self.pass(request, known, around, trace, &mut decision, &mut endpoint) {
             Ok(changes) => Step::Forward(changes),
@@ -114,6 +117,7 @@ impl Gate {
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
+            reply.headers.extend(decision.cookies.drain(..).map(|cookie| ("set-cookie", cookie)));
             let rule = decision.rule.and_then(|rule| self.rules.get(rule));
             if reply.status == 401 && rule.is_some_and(|rule| asks_for_basic(rule, request)) {
                 let challenge = r#"Basic realm="carded", charset="UTF-8""#.to_owned();
@@ -168,11 +172,14 @@ impl Gate {
 
         let origin = if rule.reads_credentials { self.origins.of(request, &authority) } else { None };
         let held = self.evidence(rule, request, &path, &authority, known, around, trace, decision)?;
-        let brought = if rule.reads_credentials {
+        let mut brought = if rule.reads_credentials {
             self.brought(request, path.as_str(), origin, known, around)?
         } else {
             Brought::default()
         };
+        if brought.due {
+            self.refresh(&mut brought, request, origin, known, around, &mut decision.cookies)?;
+        }
         for proof in held.iter().filter_map(|held| held.proof.as_ref()) {
             spend_proof(proof, around)?;
         }

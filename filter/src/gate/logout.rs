@@ -64,6 +64,8 @@ impl Gate {
             }
             .reply(200, "ok"),
         };
+        let brought = cookie::of_session(request);
+        reply.headers.extend(brought.iter().map(|name| ("set-cookie", cookie::clear(name))));
         reply.headers.push(("set-cookie", cookie::clear(cookie::SESSION)));
         Ok(reply)
     }

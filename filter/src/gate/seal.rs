@@ -52,6 +52,8 @@ pub(super) enum Purpose {
     Exchanged,
     /// What the browser keeps of a login: its cookie.
     Login,
+    /// A provider's refresh token.
+    Refresh,
 }
 
 impl Purpose {
@@ -65,6 +67,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Exchanged => "exchanged",
             Self::Login => "login",
+            Self::Refresh => "refresh",
         }
     }
 }

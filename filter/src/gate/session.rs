@@ -78,6 +78,8 @@ pub(super) struct Brought {
     pub(super) by_cookie: bool,
     /// Whether it came by a token for programs.
     pub(super) by_token: bool,
+    /// Whether a provider is to be asked again about a login, by its refresh token.
+    pub(super) due: bool,
     /// Why something that was brought no longer holds.
     pub(super) lapsed: Option<Refusal>,
 }
@@ -86,7 +88,7 @@ pub(super) struct Brought {
 #[derive(Debug)]
 pub(super) struct Opened {
     shown: Vec<Shown>,
-    logins: Vec<KnownLogin>,
+    pub(super) logins: Vec<KnownLogin>,
     /// When it was sealed.
     issued: Timestamp,
     /// When it ends, if not sooner by its age.
@@ -176,7 +178,7 @@ impl Session {
             *self = Self::default();
         }
         self.id = id;
-        self.logins.retain(|old| !old.has_ended(now) && old.name != login.name);
+        self.logins.retain(|old| old.ends > now.unix() && old.name != login.name);
         self.logins.push(login);
         let surplus = self.logins.len().saturating_sub(MAX_LOGINS);
         self.logins.drain(..surplus);
@@ -206,10 +208,19 @@ impl Sessions {
 
     /// `set-cookie` for a session; nothing where it would outgrow what browsers carry (threat 70).
     pub(super) fn cookie(&self, session: &Session, origin: &str, now: Timestamp, random: Random<'_>) -> Option<String> {
+        self.cookie_of(&self.seal(session, origin, now, random)?, session, now)
+    }
+
+    /// A session, sealed.
+    pub(super) fn seal(&self, session: &Session, origin: &str, now: Timestamp, random: Random<'_>) -> Option<String> {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
-        let sealed = self.sealer.seal(binding, session, now, random)?;
+        self.sealer.seal(binding, session, now, random)
+    }
+
+    /// `set-cookie` for a session that is sealed.
+    pub(super) fn cookie_of(&self, sealed: &str, session: &Session, now: Timestamp) -> Option<String> {
         let left = Timestamp::from_unix(session.ends()).saturating_since(now).min(self.longest());
-        let cookie = cookie::set(cookie::SESSION, &sealed, left);
+        let cookie = cookie::set(cookie::SESSION, sealed, left);
         (cookie.len() <= super::seal::LONGEST).then_some(cookie)
     }
 }
@@ -243,6 +254,21 @@ impl Gate {
                 brought.by_cookie = true;
             }
         }
+        self.weigh(&mut brought, known, now)?;
+        // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
+        if let Some(dpop) = use_ {
+            spend_proof(&dpop, around)?;
+        }
+        if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
+            return Err(
+                Refusal::cross_site("this request changes something and does not come from our own pages").into()
+            );
+        }
+        Ok(brought)
+    }
+
+    /// What of that which was brought holds now, and whether a provider is to be asked again.
+    pub(super) fn weigh(&self, brought: &mut Brought, known: &Documents, now: Timestamp) -> Result<(), Halt> {
         if let Some(why) = brought.opened.as_ref().map_or(Ok(None), |opened| self.unless_revoked(opened, known, now))? {
             if brought.by_token {
                 return Err(why.into());
@@ -260,26 +286,19 @@ impl Gate {
             }
         }
         brought.holds = holds;
+        (brought.logins_hold, brought.due) = (0, false);
         for (login, at) in brought.opened.iter().flat_map(|opened| &opened.logins).zip(0_u32..u32::BITS) {
             if !login.signed_in.has_ended(now) {
                 brought.logins_hold |= 1 << at;
             }
+            brought.due |= login.signed_in.is_due(now);
         }
-        // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
-        if let Some(dpop) = use_ {
-            spend_proof(&dpop, around)?;
-        }
-        if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
-            return Err(
-                Refusal::cross_site("this request changes something and does not come from our own pages").into()
-            );
-        }
-        Ok(brought)
+        Ok(())
     }
 
     /// Opens what was sealed for a purpose, or remembers what was in it: found by the whole of it, for the same purpose and
     /// origin. Its age is compared each time.
-    fn opened(
+    pub(super) fn opened(
         &self,
         sessions: &Sessions,
         purpose: Purpose,

@@ -14,6 +14,7 @@ mod possession;
 mod presenting;
 mod programs;
 mod provider;
+mod refresh;
 mod remembered;
 mod revocation;
 mod sessions;

@@ -108,6 +108,7 @@ impl Door {
                 Step::Forward(changes) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut headers: Vec<_> = changes.set.iter().map(|(n, v)| (n.to_string(), text(v))).collect();
+                    headers.extend(decision.cookies.into_iter().map(|set| ("set-cookie".to_owned(), set)));
                     headers.extend(changes.removed().map(|name| (format!("-{}", text(name)), String::new())));
                     return Answered { status: 200, code: "forwarded", headers, body: String::new() };
                 }
@@ -118,9 +119,9 @@ impl Door {
                 Step::Body(limit) => request = request.with_body(Vec::with_capacity(limit.min(1))),
                 Step::Call(effect) => {
                     assert_eq!(effect.url.as_str(), format!("{IDP}/token"));
-                    assert!(request.effected().is_none(), "called twice for one request");
+                    assert!(request.effected(effect.kind).is_none(), "called twice for one request");
                     self.calls.push((effect.form, effect.authorization));
-                    request = request.with_effected(self.effected.clone());
+                    request = request.with_effected(effect.kind, self.effected.clone());
                 }
                 Step::Need(fetch) => {
                     let body = self.document(fetch.url().as_str());
