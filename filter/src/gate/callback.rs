@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use carded_verifier::{Documents, IdToken, Outcome, ProviderMetadata, verify_id_token};
+use carded_verifier::{IdToken, Outcome, ProviderMetadata, verify_id_token};
 use serde_json::Value;
 
 use super::Gate;
+use super::at::At;
 use super::cookie;
 use super::decide::{Around, Halt};
 use super::effect::EffectKind;
@@ -14,7 +15,6 @@ use super::login::{Begun, LIFETIME, Login, nobody, page};
 use super::once::{self, NotSpent};
 use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
-use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
 use super::signed_in::SignedIn;
 use super::token_endpoint::{NoTokens, read_tokens};
@@ -51,19 +51,12 @@ impl Answer {
 
 impl Gate {
     /// The provider sends a browser back.
-    pub(super) fn callback(
-        &self,
-        login: &Login,
-        query: Option<&[u8]>,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Reply, Halt> {
+    pub(super) fn callback(&self, login: &Login, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
         let start = || ("Go to the start", "/".to_owned());
         // Threat 69: without `state`, and one of `code` and `error`, it is no answer at all.
-        let answer = match Answer::parse(query.unwrap_or_default()) {
+        let answer = match Answer::parse(at.query()) {
             Ok(answer) => answer,
             Err(refusal) => return Ok(page(&refusal, start())),
         };
@@ -75,7 +68,7 @@ impl Gate {
         let name = cookie::transaction(state);
         let opened = name.as_ref().and_then(|name| {
             let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
-            cookie::values(request, name)
+            cookie::values(at.request, name)
                 .take(2)
                 .find_map(|value| sessions.sealer.open::<Begun>(binding, value, around.now, LIFETIME))
         });
@@ -86,7 +79,7 @@ impl Gate {
             );
             return Ok(page(&refusal, start()));
         };
-        let mut reply = match self.finish_login(login, &begun, &answer, state, request, origin, known, around) {
+        let mut reply = match self.finish_login(login, &begun, &answer, state, at, around) {
             Ok(reply) => reply,
             Err(Halt::Refuse(refusal)) => page(&refusal, ("Try again", begun.target)),
             Err(halt) => return Err(halt),
@@ -95,23 +88,21 @@ impl Gate {
         Ok(reply)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
     fn finish_login(
         &self,
         login: &Login,
         begun: &Begun,
         answer: &Answer,
         state: &str,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
         // before the code is spent, since it may need a document
-        let session = sessions.read(request, origin, around.now);
-        let mut session = self.session_to_add_to(sessions, session, known, around.now)?;
-        let provider = self.provider(login, known, around)?;
+        let session = sessions.read(at.request, origin, around.now);
+        let mut session = self.session_to_add_to(sessions, session, at.known, around.now)?;
+        let provider = self.provider(login, at.known, around)?;
         // Mix-up (threat 63): who answers is who was asked.
         let iss = self.trust.issuer(login.issuer).map(|issuer| issuer.issuer.as_str());
         match &answer.iss {
@@ -127,8 +118,13 @@ impl Gate {
             (Some(code), None) => code,
             (_, error) => return Err(refused(error.as_deref(), answer.description.as_deref()).into()),
         };
-        let Some(effected) = request.effected(EffectKind::Code) else {
-            return Err(self.exchange(login, begun, code, provider, state, origin, around));
+        let Some(effected) = at.request.effected(EffectKind::Code) else {
+            let until = around.now.saturating_add(LIFETIME);
+            return Err(match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
+                Ok(()) => exchange(login, begun, code, provider, origin),
+                Err(NotSpent::Again) => Refusal::login_unknown("this sign-in was finished before").into(),
+                Err(NotSpent::Full) => Refusal::login_unavailable("too many people sign in at once").into(),
+            });
         };
         let tokens = read_tokens(effected, self.limits().json_depth).map_err(NoTokens::refusal)?;
         let id_token = tokens.id_token.as_deref().ok_or_else(|| NoTokens::Malformed.refusal())?;
@@ -141,7 +137,7 @@ impl Gate {
             access_token: Some(&tokens.access_token),
             max_age: begun.max_age.map(Duration::from_secs),
         };
-        let verified = match verify_id_token(&id_token, &self.trust, known, around.now) {
+        let verified = match verify_id_token(&id_token, &self.trust, at.known, around.now) {
             Outcome::Verified(verified) => verified,
             Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
             Outcome::Denied(denied) if denied.retry_after().is_some() => {
@@ -168,7 +164,7 @@ impl Gate {
         let id = random_text::<16>(around.random).ok_or_else(no_random)?;
         // who is not to come in is told so here, and not sent to the provider again
         let marks = self.marks_of(sessions, "", std::slice::from_ref(&signed_in), around.now);
-        self.not_revoked(marks.as_ref(), known, around.now)?;
+        self.not_revoked(marks.as_ref(), at.known, around.now)?;
         session.sign_in(id, signed_in, around.now);
         let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
             return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
@@ -178,33 +174,17 @@ impl Gate {
         reply.headers.extend(refresh.map(|set| ("set-cookie", set)));
         Ok(reply)
     }
+}
 
-    /// The code for tokens (§3.1.3.1), once.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
-    fn exchange(
-        &self,
-        login: &Login,
-        begun: &Begun,
-        code: &str,
-        provider: &ProviderMetadata,
-        state: &str,
-        origin: &str,
-        around: &mut Around<'_>,
-    ) -> Halt {
-        let until = around.now.saturating_add(LIFETIME);
-        match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
-            Ok(()) => {}
-            Err(NotSpent::Again) => return Refusal::login_unknown("this sign-in was finished before").into(),
-            Err(NotSpent::Full) => return Refusal::login_unavailable("too many people sign in at once").into(),
-        }
-        let parameters = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", &login.redirect_uri(origin)),
-            ("code_verifier", &begun.verifier),
-        ];
-        Halt::Call(login.token_request(EffectKind::Code, provider, &parameters))
-    }
+/// The code for tokens (§3.1.3.1), once.
+fn exchange(login: &Login, begun: &Begun, code: &str, provider: &ProviderMetadata, origin: &str) -> Halt {
+    let parameters = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", &login.redirect_uri(origin)),
+        ("code_verifier", &begun.verifier),
+    ];
+    Halt::Call(login.token_request(EffectKind::Code, provider, &parameters))
 }
 
 /// What the provider says instead of a code (RFC 6749 §4.1.2.1, §3.1.2.6).

@@ -6,15 +6,14 @@ use std::rc::Rc;
 use carded_verifier::Condensed;
 
 use super::Gate;
+use super::at::At;
 use super::cache::Key;
 use super::cookie;
 use super::decide::{Around, Halt};
 use super::evidence::Held;
 use super::facts::Facts;
-use super::path::Path;
 use super::place::{PlaceKind, cookies_where, without_parameters};
 use super::reply::Refusal;
-use super::request::Request;
 use super::session::Brought;
 
 /// Changes to the headers of a request that goes on. First remove, then set.
@@ -40,14 +39,13 @@ impl Gate {
     /// What becomes of the headers of a request that goes on.
     pub(super) fn changes(
         &self,
-        request: &Request,
-        path: &Path<'_>,
+        at: At<'_>,
         held: &[Held<'_>],
         facts: &Facts<'_>,
         brought: &Brought,
         around: &mut Around<'_>,
     ) -> Result<Changes, Halt> {
-        let sent = self.forward.client_copies(request).map(<[u8]>::to_vec).collect();
+        let sent = self.forward.client_copies(at.request).map(<[u8]>::to_vec).collect();
         let mut changes = Changes { sent, ..Changes::default() };
         self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
             Refusal::claim_not_forwardable(format!(
@@ -79,17 +77,17 @@ impl Gate {
                 PlaceKind::Parameter(name) => parameters.push(name.as_str()),
             }
         }
-        let ours = self.sessions.is_some() && cookie::any(request);
+        let ours = self.sessions.is_some() && cookie::any(at.request);
         if !cookies.is_empty() || ours {
             changes.remove.push("cookie".into());
-            let kept = cookies_where(request, |name| {
+            let kept = cookies_where(at.request, |name| {
                 !(ours && cookie::is_ours(name)) && cookies.iter().all(|cut| name != cut.as_bytes())
             });
             changes.set.extend(kept.map(|value| ("cookie".into(), value)));
         }
-        if path.is_changed() || !parameters.is_empty() {
-            let mut target = path.as_str().as_bytes().to_vec();
-            let query = match path.query() {
+        if at.path.is_changed() || !parameters.is_empty() {
+            let mut target = at.path.as_str().as_bytes().to_vec();
+            let query = match at.path.query() {
                 Some(query) if !parameters.is_empty() => without_parameters(query, &parameters),
                 query => query.map(<[u8]>::to_vec),
             };

@@ -6,6 +6,7 @@ use carded_verifier::{Documents, Fetch, IssuerIndex, Timestamp};
 
 use super::Gate;
 use super::ask;
+use super::at::At;
 use super::budget::Budget;
 use super::certificate::Connection;
 use super::changes::Changes;
@@ -148,6 +149,7 @@ impl Gate {
         let path = Path::parse(raw_path)
             .map_err(|why| Refusal::path_ambiguous(format!("{}: send the path in its normal form", why.0)))?;
         trace.tell(|| Event::Path(path.as_str()));
+        let mut at = At { request, path: &path, authority: &authority, origin: None, known };
         let segments: Vec<&str> = path.segments().collect();
         if segments.first() == Some(&RESERVED) {
             *endpoint = Endpoint::of(&segments);
@@ -157,7 +159,7 @@ impl Gate {
             if matches!(endpoint, Endpoint::Response | Endpoint::Present) && request.body().is_some() {
                 decision.verified = 1;
             }
-            return Err(match self.serve(endpoint, method, request, &path, &authority, known, around) {
+            return Err(match self.serve(endpoint, method, at, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             });
@@ -170,15 +172,13 @@ impl Gate {
         decision.rule = Some(index);
         trace.tell(|| Event::Rule(index, &rule.name));
 
-        let origin = if rule.reads_credentials { self.origins.of(request, &authority) } else { None };
-        let held = self.evidence(rule, request, &path, &authority, known, around, trace, decision)?;
-        let mut brought = if rule.reads_credentials {
-            self.brought(request, path.as_str(), origin, known, around)?
-        } else {
-            Brought::default()
-        };
+        if rule.reads_credentials || self.exchange.is_some() {
+            at.origin = self.origins.of(request, &authority);
+        }
+        let held = self.evidence(rule, at, around, trace, decision)?;
+        let mut brought = if rule.reads_credentials { self.brought(at, around)? } else { Brought::default() };
         if brought.due {
-            self.refresh(&mut brought, request, origin, known, around, &mut decision.cookies)?;
+            self.refresh(&mut brought, at, around, &mut decision.cookies)?;
         }
         for proof in held.iter().filter_map(|held| held.proof.as_ref()) {
             spend_proof(proof, around)?;
@@ -195,7 +195,7 @@ impl Gate {
         }
         decision.issuer = facts.words().next().map(Word::issuer_index);
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
-            return Err(self.otherwise(rule, refusal, &facts, &brought, request, origin, known, around));
+            return Err(self.otherwise(rule, refusal, &facts, &brought, at, around));
         }
         if let (Some(step_up), Asks::Require(requirement)) = (&rule.step_up, &rule.asks)
             && !step_up.is_met(requirement, &facts, around.now)
@@ -206,30 +206,27 @@ impl Gate {
                 wanted.retain(|issuer| facts.login(*issuer).is_some());
             }
             let sent = rule.otherwise.is_some() && !wanted.is_empty() && is_navigation(request);
-            return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), request, origin, known, around));
+            return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), at, around));
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
         if self.sessions.as_ref().is_some_and(|sessions| sessions.idle.is_some())
             && is_navigation(request)
-            && let Some(reply) = self.renewed(&brought, request, origin, around)
+            && let Some(reply) = self.renewed(&brought, at, around)
         {
             return Err(Halt::Answer(reply));
         }
-        self.changes(request, &path, &held, &facts, &brought, around)
+        self.changes(at, &held, &facts, &brought, around)
     }
 
     /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential
     /// would be enough; everyone else is told what is missing.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     fn otherwise(
         &self,
         rule: &Rule,
         refusal: Refusal,
         facts: &Facts<'_>,
         brought: &Brought,
-        request: &Request,
-        origin: Option<&str>,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Halt {
         let Asks::Require(requirement) = &rule.asks else { return refusal.into() };
@@ -237,22 +234,25 @@ impl Gate {
         if options.is_empty() || rule.otherwise == Some(Otherwise::Login) {
             let wanted = requirement.wanted_logins(facts).unwrap_or_default();
             if !wanted.is_empty() {
-                let sent = rule.otherwise.is_some() && is_navigation(request);
-                return self.sign_in(&wanted, refusal, sent, None, request, origin, known, around);
+                let sent = rule.otherwise.is_some() && is_navigation(at.request);
+                return self.sign_in(&wanted, refusal, sent, None, at, around);
             }
         }
         if options.is_empty() {
             return refusal.into();
         }
-        let Some(origin) = origin else { return Refusal::not_ours().into() };
+        let origin = match at.origin() {
+            Ok(origin) => origin,
+            Err(refusal) => return refusal.into(),
+        };
         // what was shown before and no longer holds says more than that it is missing
         if let Some(lapsed) = &brought.lapsed
             && lapsed.status >= 500
         {
             return lapsed.clone().into();
         }
-        if rule.otherwise.is_some() && self.presenting.is_some() && is_navigation(request) {
-            return match self.begin(&options, request, origin, brought.lapsed.as_ref(), around) {
+        if rule.otherwise.is_some() && self.presenting.is_some() && is_navigation(at.request) {
+            return match self.begin(&options, at, brought.lapsed.as_ref(), around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             };

@@ -1,11 +1,9 @@
 //! The addresses of our own, under `/.carded/`. Whatever else is under it is 404 and never forwarded. Wallets are web pages
 //! of other origins, so every reply of the presentation endpoints can be read across origins, errors too.
 
-use carded_verifier::Documents;
-
 use super::Gate;
+use super::at::At;
 use super::decide::{Around, Halt};
-use super::path::Path;
 use super::presentation::LONGEST_BODY;
 use super::reply::{Refusal, Reply};
 use super::request::Request;
@@ -76,22 +74,18 @@ pub(super) fn open_to_others(endpoint: Option<Endpoint>, reply: &mut Reply) {
 
 impl Gate {
     /// Answers a request to an address of our own.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, each of another owner")]
     pub(super) fn serve(
         &self,
         endpoint: Endpoint,
         method: &str,
-        request: &Request,
-        path: &Path<'_>,
-        authority: &str,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
         // the keys are the same under every name: a service behind asks for them by an inner one
         if endpoint == Endpoint::Jwks {
             return Ok(self.jwks(method)?);
         }
-        let login = path.segments().nth(2);
+        let login = at.path.segments().nth(2);
         let login = login.and_then(|name| self.logins.iter().find(|login| login.name == name));
         let is_here = match endpoint {
             Endpoint::Login | Endpoint::Callback => login.is_some(),
@@ -114,19 +108,18 @@ impl Gate {
         if method != endpoint.method() && !(endpoint == Endpoint::Logout && method == "GET") {
             return Err(Refusal::method_not_allowed(format!("use {} here", endpoint.method())).into());
         }
-        let origin = self.origins.of(request, authority).ok_or_else(Refusal::not_ours)?;
-        let query = path.query();
+        let at = At { origin: Some(self.origins.of(at.request, at.authority).ok_or_else(Refusal::not_ours)?), ..at };
         match (endpoint, login) {
-            (Endpoint::Done, _) => self.done(request, query, origin, known, around),
-            (Endpoint::Login, Some(login)) => self.chosen_login(login, query, request, origin, known, around),
-            (Endpoint::Callback, Some(login)) => self.callback(login, query, request, origin, known, around),
-            (Endpoint::Logout, _) => self.logout(method == "POST", request, origin, known, around),
+            (Endpoint::Done, _) => self.done(at, around),
+            (Endpoint::Login, Some(login)) => self.chosen_login(login, at, around),
+            (Endpoint::Callback, Some(login)) => self.callback(login, at, around),
+            (Endpoint::Logout, _) => self.logout(method == "POST", at, around),
             (Endpoint::Login | Endpoint::Callback, None) => Err(super::login::nobody()),
             (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
-            (Endpoint::Exchange, _) => self.token_exchange(form(request)?, request, authority, origin, known, around),
-            (Endpoint::Challenge, _) => self.challenge(origin, around),
-            (Endpoint::Response, _) => self.response(form(request)?, origin, known, around),
-            (Endpoint::Present, _) => self.present(form(request)?, origin, known, around),
+            (Endpoint::Exchange, _) => self.token_exchange(form(at.request)?, at, around),
+            (Endpoint::Challenge, _) => self.challenge(at.origin()?, around),
+            (Endpoint::Response, _) => self.response(form(at.request)?, at.origin()?, at.known, around),
+            (Endpoint::Present, _) => self.present(form(at.request)?, at.origin()?, at.known, around),
         }
     }
 }

@@ -10,15 +10,14 @@ use carded_verifier::{Basis, Condensed, Denied, Documents, Evidence, Outcome, Ve
 
 use super::Gate;
 use super::api_token;
+use super::at::At;
 use super::cache::Key;
 use super::certificate::Certificate;
 use super::decide::{Around, Decision, Halt};
 use super::exchange;
-use super::path::Path;
 use super::place::{Place, PlaceKind};
 use super::possession::{self, Use};
 use super::reply::Refusal;
-use super::request::Request;
 use super::rule::{Asks, Rule};
 use super::trace::{Event, Trace};
 
@@ -37,14 +36,10 @@ pub(super) struct Held<'g> {
 
 impl Gate {
     /// All tokens in the places that the rule reads. All that are presented must hold (threat 76).
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     pub(super) fn evidence<'g>(
         &'g self,
         rule: &'g Rule,
-        request: &Request,
-        path: &Path<'_>,
-        authority: &str,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
         trace: &mut impl Trace,
         decision: &mut Decision,
@@ -53,7 +48,7 @@ impl Gate {
         let mut tokens = Vec::new();
         for place in &rule.places {
             tokens.clear();
-            place.kind.tokens(request, path.query(), &mut tokens);
+            place.kind.tokens(at.request, at.path.query(), &mut tokens);
             for token in &tokens {
                 if rule.reads_credentials && possession::is_sealed(&place.kind, token) {
                     continue;
@@ -63,13 +58,13 @@ impl Gate {
                 }
                 trace.tell(|| Event::Found(place.kind.describe()));
                 let (verified, key) = if self.exchange.is_some() && exchange::sealed_in(token).is_some() {
-                    let origin = self.origins.of(request, authority);
-                    self.exchanged(token, place, origin, known, around, trace, &mut decision.verified)?
+                    self.exchanged(token, place, at, around, trace, &mut decision.verified)?
                 } else {
-                    self.verdict(token, place, known, around, trace, decision)?
+                    self.verdict(token, place, at.known, around, trace, decision)?
                 };
                 let by_scheme = possession::is_scheme(&place.kind);
-                let by = Use { request, target: path.as_str(), authority, by_scheme, token: Some(token) };
+                let target = at.path.as_str();
+                let by = Use { request: at.request, target, authority: at.authority, by_scheme, token: Some(token) };
                 let proof = self.possession(&verified, by, around)?;
                 held.push(Held { place, verified, key, proof });
             }

@@ -8,17 +8,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use carded_verifier::{Condensed, Documents, Evidence, IssuerIndex, Timestamp, Trust};
+use carded_verifier::{Condensed, Evidence, IssuerIndex, Timestamp, Trust};
 use serde_json::json;
 
 use super::Gate;
+use super::at::At;
 use super::cache::Key;
 use super::config::{Config, ConfigError, ExchangeConfig, Field};
 use super::decide::{Around, Halt};
 use super::place::Place;
 use super::possession::{Use, spend_proof};
 use super::reply::{Refusal, Reply};
-use super::request::Request;
 use super::seal::{Binding, Purpose, is_in_time, issued_of};
 use super::trace::{Silent, Trace};
 
@@ -85,15 +85,7 @@ fn binding(origin: &str) -> Binding<'_> {
 
 impl Gate {
     /// The answer to a form with a token.
-    pub(super) fn token_exchange(
-        &self,
-        form: &[u8],
-        request: &Request,
-        authority: &str,
-        origin: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Reply, Halt> {
+    pub(super) fn token_exchange(&self, form: &[u8], at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
         let exchange = self.exchange.as_ref().ok_or_else(|| Refusal::not_found("no tokens are exchanged here"))?;
         let parameter = |wanted: &str| {
             let mut values = form_urlencoded::parse(form).filter(|(name, _)| name == wanted).map(|(_, value)| value);
@@ -113,17 +105,18 @@ impl Gate {
         let token = parameter("subject_token").ok_or_else(|| malformed("`subject_token` is there once"))?;
         let evidence = Evidence::access_token(token.as_bytes()).holder_proves().accepted_issuers(&exchange.issuers);
         self.not_slowed(around)?;
-        let verified = self.checked(&evidence, known, around, &mut Silent)?;
+        let verified = self.checked(&evidence, at.known, around, &mut Silent)?;
         let verified = verified.condensed(&self.trust, &std::sync::Arc::default()).0;
-        self.not_revoked(verified.marks(), known, around.now)?;
+        self.not_revoked(verified.marks(), at.known, around.now)?;
         // the proof of a key is one for this address, as with any other token request (RFC 9449 §5)
-        let by_scheme = request.has("dpop");
-        let by = Use { request, target: "/.carded/exchange", authority, by_scheme, token: None };
+        let by_scheme = at.request.has("dpop");
+        let by =
+            Use { request: at.request, target: "/.carded/exchange", authority: at.authority, by_scheme, token: None };
         if let Some(proof) = self.possession(&verified, by, around)? {
             spend_proof(&proof, around)?;
         }
         let sessions = self.sessions.as_ref().ok_or_else(|| Refusal::not_found("nothing is sealed here"))?;
-        let sealed = sessions.sealer.seal(binding(origin), &&*token, around.now, around.random);
+        let sealed = sessions.sealer.seal(binding(at.origin()?), &&*token, around.now, around.random);
         let sealed = sealed.ok_or_else(|| Refusal::internal_error("the token could not be sealed"))?;
         let text = format!("{}{sealed}", String::from_utf8_lossy(PREFIX));
         if text.len() > self.limits.token_bytes {
@@ -145,18 +138,16 @@ impl Gate {
 
     /// The verdict on what an exchanged token was made of, and the key under which that is remembered: for this origin, and
     /// for the lifetime of the exchanged token, which is compared each time.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     pub(super) fn exchanged(
         &self,
         token: &[u8],
         place: &Place,
-        origin: Option<&str>,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
         trace: &mut impl Trace,
         checked: &mut u32,
     ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
-        let origin = origin.ok_or_else(Refusal::not_ours)?;
+        let (origin, known) = (at.origin()?, at.known);
         let ended = || Refusal::access_token_invalid("the token has ended or is not ours: exchange one again");
         let (Some(exchange), Some(sessions), Some(sealed)) = (&self.exchange, &self.sessions, sealed_in(token)) else {
             return Err(ended().into());

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Gate;
+use super::at::At;
 use super::compile::{Environment, read_secret};
 use super::config::tree::FromNode;
 use super::config::{AuthMethod, Config, ConfigError, Field};
@@ -20,7 +21,6 @@ use super::decide::{Around, Halt};
 use super::page::Page;
 use super::presentation::{redirect, sentence, way_back};
 use super::reply::{Refusal, Reply};
-use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
 use super::step_up::StepUp;
 
@@ -174,29 +174,25 @@ impl Login {
 impl Gate {
     /// What follows where somebody has to sign in: a browser that may be sent is sent, or chooses first; everyone else reads
     /// the refusal.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     pub(super) fn sign_in(
         &self,
         wanted: &[IssuerIndex],
         refusal: Refusal,
         sent: bool,
         step_up: Option<&StepUp>,
-        request: &Request,
-        origin: Option<&str>,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Halt {
         if !sent {
             return refusal.into();
         }
-        let Some(origin) = origin else { return Refusal::not_ours().into() };
-        let target = match way_back(request.single(":path").ok().flatten().unwrap_or_default()) {
+        let target = match way_back(at.request.single(":path").ok().flatten().unwrap_or_default()) {
             Ok(target) => target,
             Err(refusal) => return refusal.into(),
         };
         let mut logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
         match (logins.next(), logins.next()) {
-            (Some(login), None) => match self.begin_login(login, target, step_up, request, origin, known, around) {
+            (Some(login), None) => match self.begin_login(login, target, step_up, at, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             },
@@ -219,34 +215,24 @@ impl Gate {
     }
 
     /// `GET /.carded/login/{login}?to=…`: begins a login that somebody chose.
-    pub(super) fn chosen_login(
-        &self,
-        login: &Login,
-        query: Option<&[u8]>,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Reply, Halt> {
-        let to = form_urlencoded::parse(query.unwrap_or_default()).find(|(name, _)| name == "to");
+    pub(super) fn chosen_login(&self, login: &Login, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
+        let to = form_urlencoded::parse(at.query()).find(|(name, _)| name == "to");
         let to = to.map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
-        self.begin_login(login, way_back(to.as_bytes())?, None, request, origin, known, around)
+        self.begin_login(login, way_back(to.as_bytes())?, None, at, around)
     }
 
     /// Sends a browser to the provider (§3.1.2.1). What a rule needs counts before what the login asks of everyone.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, each of another owner")]
     fn begin_login(
         &self,
         login: &Login,
         target: &str,
         step_up: Option<&StepUp>,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
-        let provider = match self.provider(login, known, around) {
+        let provider = match self.provider(login, at.known, around) {
             Ok(provider) => provider,
             // whoever waits in front of a browser reads a page
             Err(Halt::Refuse(refusal)) => return Ok(page(&refusal, ("Try again", target.to_owned()))),
@@ -299,7 +285,7 @@ impl Gate {
         let joint = if endpoint.contains('?') { '&' } else { '?' };
         let mut reply = redirect(format!("{endpoint}{joint}{}", query.finish()), "login_required");
         reply.headers.push(("set-cookie", cookie::set(&name, &sealed, LIFETIME)));
-        let surplus = cookie::surplus_transactions(request);
+        let surplus = cookie::surplus_transactions(at.request);
         reply.headers.extend(surplus.iter().map(|name| ("set-cookie", cookie::clear(name))));
         Ok(reply)
     }

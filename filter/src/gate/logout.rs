@@ -1,33 +1,24 @@
 //! Leaving: `/.carded/logout`. `GET` asks first, `POST` from our own pages does it: the session's cookie goes, and the browser
 //! with it to the provider's own logout, where it has one (OpenID Connect RP-Initiated Logout 1.0 §2).
 
-use carded_verifier::Documents;
-
 use super::Gate;
+use super::at::At;
 use super::cookie;
 use super::decide::{Around, Halt};
 use super::login::nobody;
 use super::page::{Form, Page};
 use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
-use super::request::Request;
 use super::session::is_from_our_pages;
 
 impl Gate {
     /// Answers at `/.carded/logout`.
-    pub(super) fn logout(
-        &self,
-        leaves: bool,
-        request: &Request,
-        origin: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Reply, Halt> {
-        let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
-        let session = sessions.read(request, origin, around.now);
+    pub(super) fn logout(&self, leaves: bool, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
+        let (sessions, origin) = (self.sessions.as_ref().ok_or_else(nobody)?, at.origin()?);
+        let session = sessions.read(at.request, origin, around.now);
         // the login of last counts: browsers can be sent to one place only
         let login = session.logins.iter().rev().find_map(|held| self.logins.iter().find(|one| one.name == held.name));
-        let end = match login.map(|login| (login, self.provider(login, known, around))) {
+        let end = match login.map(|login| (login, self.provider(login, at.known, around))) {
             Some((login, Ok(provider))) => provider.end_session_endpoint.as_ref().map(|endpoint| (login, endpoint)),
             Some((_, Err(Halt::Need(fetch)))) => return Err(Halt::Need(fetch)),
             // a provider that cannot be had keeps nobody here
@@ -44,7 +35,7 @@ impl Gate {
             };
             return Ok(page.reply(200, "ok"));
         }
-        if !is_from_our_pages(self, request, origin) {
+        if !is_from_our_pages(self, at.request, origin) {
             return Err(Refusal::cross_site("signing out is asked for by our own pages only").into());
         }
         let mut reply = match end {
@@ -64,7 +55,7 @@ impl Gate {
             }
             .reply(200, "ok"),
         };
-        let brought = cookie::of_session(request);
+        let brought = cookie::of_session(at.request);
         reply.headers.extend(brought.iter().map(|name| ("set-cookie", cookie::clear(name))));
         reply.headers.push(("set-cookie", cookie::clear(cookie::SESSION)));
         Ok(reply)

@@ -4,6 +4,7 @@
 
 mod api_token;
 mod ask;
+mod at;
 mod budget;
 mod cache;
 mod callback;

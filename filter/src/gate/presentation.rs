@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::Gate;
 use super::ask::{self, Options};
+use super::at::At;
 use super::config::tree::FromNode;
 use super::config::{ConfigError, Field, PresentationConfig};
 use super::cookie;
@@ -24,7 +25,6 @@ use super::once;
 use super::page::Page;
 use super::proof::Proof;
 use super::reply::{Refusal, Reply};
-use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
 
 /// How credentials are asked for.
@@ -117,15 +117,15 @@ impl Gate {
     pub(super) fn begin(
         &self,
         options: &Options,
-        request: &Request,
-        origin: &str,
+        at: At<'_>,
         why: Option<&Refusal>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let (Some(sessions), Some(presenting)) = (&self.sessions, &self.presenting) else {
             return Err(Refusal::internal_error("there is nothing to show a credential with").into());
         };
-        let target = way_back(request.single(":path").ok().flatten().unwrap_or_default())?;
+        let target = way_back(at.request.single(":path").ok().flatten().unwrap_or_default())?;
         let no_random = || Halt::from(Refusal::internal_error("there are no random bytes to be had"));
         let id = random_text::<9>(around.random).ok_or_else(no_random)?;
         let secret = random_text::<32>(around.random).ok_or_else(no_random)?;
@@ -172,7 +172,7 @@ impl Gate {
             }
         };
         reply.headers.push(("set-cookie", set_cookie));
-        let surplus = cookie::surplus_transactions(request);
+        let surplus = cookie::surplus_transactions(at.request);
         reply.headers.extend(surplus.iter().map(|name| ("set-cookie", cookie::clear(name))));
         Ok(reply)
     }
@@ -297,18 +297,12 @@ impl Gate {
     }
 
     /// `GET /.carded/done`: the browser comes back with the answer.
-    pub(super) fn done(
-        &self,
-        request: &Request,
-        query: Option<&[u8]>,
-        origin: &str,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Reply, Halt> {
+    pub(super) fn done(&self, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
+        let origin = at.origin()?;
         let (Some(sessions), Some(presenting)) = (&self.sessions, &self.presenting) else {
             return Err(Refusal::not_found("no credentials are asked for here").into());
         };
-        let code = form_urlencoded::parse(query.unwrap_or_default()).find(|(name, _)| name == "response_code");
+        let code = form_urlencoded::parse(at.query()).find(|(name, _)| name == "response_code");
         let Some((id, sealed)) = code.as_ref().and_then(|(_, code)| code.split_once('.')) else {
             return Ok(stray("This address has no answer from a wallet in it.", "response_malformed", 400));
         };
@@ -316,7 +310,7 @@ impl Gate {
         let name = cookie::transaction(id);
         let kept = |name: &String| {
             let binding = Binding { purpose: Purpose::Transaction, origin, to: b"" };
-            cookie::values(request, name)
+            cookie::values(at.request, name)
                 .take(2)
                 .find_map(|value| sessions.sealer.open::<Transaction>(binding, value, around.now, presenting.lifetime))
         };
@@ -351,8 +345,8 @@ impl Gate {
                 page.reply(403, known_code(&code))
             }
             Some(Answer::Granted(proofs)) => {
-                let session = sessions.read(request, origin, around.now);
-                let mut session = self.session_to_add_to(sessions, session, known, around.now)?;
+                let session = sessions.read(at.request, origin, around.now);
+                let mut session = self.session_to_add_to(sessions, session, at.known, around.now)?;
                 if session.id.is_empty() {
                     session.id = random_text::<16>(around.random)
                         .ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Gate;
+use super::at::At;
 use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
@@ -98,13 +99,12 @@ impl Gate {
     pub(super) fn refresh(
         &self,
         brought: &mut Brought,
-        request: &Request,
-        origin: Option<&str>,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
         cookies: &mut Vec<String>,
     ) -> Result<(), Halt> {
-        let (Some(sessions), Some(origin), Some(opened)) = (&self.sessions, origin, &brought.opened) else {
+        let At { request, known, .. } = at;
+        let (Some(sessions), Some(origin), Some(opened)) = (&self.sessions, at.origin, &brought.opened) else {
             return Ok(());
         };
         let now = around.now;

@@ -14,6 +14,7 @@ use carded_verifier::revocation::Marks;
 use carded_verifier::{Documents, Fetch, Outcome, Timestamp, verify_status};
 use serde::Serialize;
 
+use super::at::At;
 use super::cache::Key;
 use super::config::tree::FromNode;
 use super::cookie;
@@ -228,22 +229,15 @@ impl Sessions {
 impl Gate {
     /// The proofs that a request brings and that hold now: by the session's cookie, or by a token that is bound to the
     /// holder's key.
-    pub(super) fn brought(
-        &self,
-        request: &Request,
-        target: &str,
-        origin: Option<&str>,
-        known: &Documents,
-        around: &mut Around<'_>,
-    ) -> Result<Brought, Halt> {
-        let now = around.now;
-        let (Some(sessions), Some(origin)) = (&self.sessions, origin) else { return Ok(Brought::default()) };
+    pub(super) fn brought(&self, at: At<'_>, around: &mut Around<'_>) -> Result<Brought, Halt> {
+        let (now, request, known) = (around.now, at.request, at.known);
+        let (Some(sessions), Some(origin)) = (&self.sessions, at.origin) else { return Ok(Brought::default()) };
         let mut brought = Brought::default();
         let mut use_ = None;
         match dpop_token(request)? {
             Some(token) => {
                 brought.by_token = true;
-                let (opened, dpop) = self.token_proofs(sessions, token, request, target, origin, around)?;
+                let (opened, dpop) = self.token_proofs(sessions, token, at, origin, around)?;
                 use_ = Some(dpop);
                 brought.opened = Some(opened);
             }
@@ -350,14 +344,8 @@ impl Gate {
 
     /// Where sessions end by not being used and half of that time is over: sends the browser to the same address again, with
     /// its session renewed. (A service's reply with our cookie in it could end up in a cache.) What is in it ends as before.
-    pub(super) fn renewed(
-        &self,
-        brought: &Brought,
-        request: &Request,
-        origin: Option<&str>,
-        around: &mut Around<'_>,
-    ) -> Option<Reply> {
-        let (sessions, origin) = (self.sessions.as_ref()?, origin?);
+    pub(super) fn renewed(&self, brought: &Brought, at: At<'_>, around: &mut Around<'_>) -> Option<Reply> {
+        let (sessions, request, origin) = (self.sessions.as_ref()?, at.request, at.origin?);
         let (idle, opened) = (sessions.idle?, brought.opened.as_ref()?);
         let age = around.now.saturating_since(opened.issued);
         if !brought.by_cookie || !brought.is_anything() || age.saturating_mul(2) < idle {
@@ -412,8 +400,7 @@ impl Gate {
         &self,
         sessions: &Sessions,
         token: &[u8],
-        request: &Request,
-        target: &str,
+        at: At<'_>,
         origin: &str,
         around: &mut Around<'_>,
     ) -> Result<(Rc<Opened>, VerifiedDpop), Halt> {
@@ -424,7 +411,7 @@ impl Gate {
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
         };
-        let verified = self.proof_of_key(request, target, origin, Some(token), &opened.thumbprint, now)?;
+        let verified = self.proof_of_key(at.request, at.path.as_str(), origin, Some(token), &opened.thumbprint, now)?;
         Ok((opened, verified))
     }
 }
