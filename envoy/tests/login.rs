@@ -19,11 +19,11 @@ use crate::common::{Setup, eventually, in_each_envoy, missing};
 
 in_each_envoy!(a_person_signs_in_and_out_at_a_certified_provider);
 
-const SHOP: &str = "http://shop.localhost";
-const ISSUER: &str = "http://idp.localhost";
-const SECRET: &str = "a secret: of+the client";
+pub(crate) const SHOP: &str = "http://shop.localhost";
+pub(crate) const ISSUER: &str = "http://idp.localhost";
+pub(crate) const SECRET: &str = "a secret: of+the client";
 
-fn config() -> Value {
+pub(crate) fn config() -> Value {
     json!({
         "origins": [SHOP],
         "danger_allow_http_localhost": true,
@@ -44,15 +44,30 @@ fn config() -> Value {
 
 /// Starts the provider; it ends when the child is dropped.
 async fn provider(packages: &Path, directory: &Path, port: u16) -> Result<Child> {
-    let client = json!({
+    provider_of(packages, directory, port, &json!({}), &[]).await
+}
+
+/// Starts the provider with more metadata of its client, and more in its environment. It writes to `people.log`.
+pub(crate) async fn provider_of(
+    packages: &Path,
+    directory: &Path,
+    port: u16,
+    more: &Value,
+    environment: &[(&str, &str)],
+) -> Result<Child> {
+    let mut client = json!({
         "client_id": "shop", "client_secret": SECRET, "redirect_uris": [format!("{SHOP}/.carded/callback/corp")],
         "post_logout_redirect_uris": [format!("{SHOP}/open")],
     });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        client[name] = value.clone();
+    }
     let path = directory.join("people.log");
     let log = File::create(&path)?;
     let child = Command::new("node")
         .arg(packages.join("people.mjs"))
         .envs([("ISSUER", ISSUER), ("PORT", &port.to_string()), ("CLIENT", &client.to_string())])
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
@@ -63,14 +78,14 @@ async fn provider(packages: &Path, directory: &Path, port: u16) -> Result<Child>
 }
 
 /// A browser: where its two hosts are, and their cookies.
-struct Browser {
-    shop: SocketAddr,
-    idp: SocketAddr,
-    cookies: BTreeMap<(String, String), String>,
+pub(crate) struct Browser {
+    pub(crate) shop: SocketAddr,
+    pub(crate) idp: SocketAddr,
+    pub(crate) cookies: BTreeMap<(String, String), String>,
 }
 
 impl Browser {
-    async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
+    pub(crate) async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
         let (origin, path) = url.match_indices('/').nth(2).map_or((url, "/"), |(at, _)| url.split_at(at));
         let to = match origin {
             SHOP => self.shop,
@@ -103,7 +118,7 @@ impl Browser {
     }
 
     /// Goes somewhere as far as redirects and the provider's forms lead; where it ends, and what is there.
-    async fn go(&mut self, url: &str) -> Result<(String, Reply)> {
+    pub(crate) async fn go(&mut self, url: &str) -> Result<(String, Reply)> {
         let (mut url, mut reply) = (url.to_owned(), self.ask("GET", url, None).await?);
         for _ in 0..20 {
             let form = between(&reply.text(), "action=\"", "\"").filter(|_| url.starts_with(ISSUER));
@@ -162,7 +177,7 @@ async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str
 }
 
 /// The provider speaks http here, as names that end in `.localhost` may.
-fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
+pub(crate) fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
     let mut bootstrap = bootstrap.cluster_at("idp", idp);
     if let Some(cluster) = bootstrap.cluster("idp").as_object_mut() {
         cluster.remove("transport_socket");

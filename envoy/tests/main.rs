@@ -17,6 +17,7 @@ mod lending;
 mod login;
 mod observe;
 mod paths;
+mod refresh;
 mod refuse;
 mod reload;
 mod rotation;

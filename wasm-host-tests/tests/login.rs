@@ -11,23 +11,25 @@ use crate::support::{Claims, Key, SECOND, START, config, filter, token::base64ur
 
 /// A provider with a token endpoint, as a script.
 #[derive(Clone)]
-struct Idp(Rc<RefCell<State>>);
+pub(crate) struct Idp(pub(crate) Rc<RefCell<State>>);
 
-struct State {
+pub(crate) struct State {
     nonce: String,
     /// What the token endpoint does instead of granting.
-    instead: Option<Answer>,
+    pub(crate) instead: Option<Answer>,
     delay: std::time::Duration,
-    exchanges: Vec<(String, String, String)>,
+    pub(crate) exchanges: Vec<(String, String, String)>,
+    /// Seconds that passed since the start.
+    pub(crate) later: u64,
 }
 
 impl Idp {
     fn new() -> Self {
-        let state = State { nonce: String::new(), instead: None, delay: SECOND / 10, exchanges: Vec::new() };
+        let state = State { nonce: String::new(), instead: None, delay: SECOND / 10, exchanges: Vec::new(), later: 0 };
         Self(Rc::new(RefCell::new(state)))
     }
 
-    fn exchanges(&self) -> usize {
+    pub(crate) fn exchanges(&self) -> usize {
         self.0.borrow().exchanges.len()
     }
 
@@ -44,9 +46,14 @@ impl Idp {
                 assert_eq!((header(":method").as_str(), header(":authority").as_str()), ("POST", "idp.example.com"));
                 let body = String::from_utf8(call.body.clone()).expect("a form");
                 state.exchanges.push((body, header("authorization"), header("content-type")));
-                let claims = Claims::of("alice").with("aud", "shop").with("nonce", state.nonce.clone());
+                let claims =
+                    Claims::of("alice").at(START + state.later).with("aud", "shop").with("nonce", state.nonce.clone());
                 let id_token = Key::new(1, "k1").token_with(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims);
-                let tokens = json!({ "access_token": "opaque", "token_type": "Bearer", "id_token": id_token });
+                let refresh_token = format!("refresh-{}", state.exchanges.len());
+                let tokens = json!({
+                    "access_token": "opaque", "token_type": "Bearer", "id_token": id_token,
+                    "refresh_token": refresh_token, "expires_in": 600,
+                });
                 state.instead.clone().unwrap_or_else(|| Answer::json(&tokens)).after(state.delay)
             }
             _ => Answer::status(404, ""),
@@ -54,7 +61,7 @@ impl Idp {
     }
 }
 
-fn with_login() -> Value {
+pub(crate) fn with_login() -> Value {
     let mut config = config();
     config["login"] = json!({ "corp": { "client_id": "shop", "client_secret": { "env": "OIDC_SECRET" } } });
     config["sessions"] = json!({ "keys": [{ "env": "CARDED_SESSION_KEY" }] });
@@ -64,10 +71,14 @@ fn with_login() -> Value {
 }
 
 fn shop(workers: usize) -> (Host, Idp) {
+    shop_of(workers, &with_login())
+}
+
+pub(crate) fn shop_of(workers: usize, config: &Value) -> (Host, Idp) {
     let idp = Idp::new();
     let provider = idp.clone();
     let host = Host::builder(filter())
-        .configuration(&with_login())
+        .configuration(config)
         .clock(START)
         .workers(workers)
         .env("CARDED_SESSION_KEY", &base64_of(7))
@@ -83,18 +94,18 @@ fn base64_of(byte: u8) -> String {
     base64url(&[byte; 32])
 }
 
-fn page(path: &str, cookie: &str) -> Request {
+pub(crate) fn page(path: &str, cookie: &str) -> Request {
     Request::get(path).header("accept", "text/html").header("cookie", cookie)
 }
 
-fn cookie(reply: &Reply, prefix: &str) -> String {
+pub(crate) fn cookie(reply: &Reply, prefix: &str) -> String {
     let values = reply.headers.all("set-cookie").into_iter().map(|value| String::from_utf8_lossy(value).into_owned());
     let mut pairs = values.map(|value| value.split(';').next().unwrap_or_default().to_owned());
     pairs.find(|pair| pair.starts_with(prefix) && !pair.ends_with('=')).expect("a cookie")
 }
 
 /// A browser is sent to the provider: the address that it comes back with, and the cookie of the login.
-fn begin(host: &mut Host, idp: &Idp) -> (String, String) {
+pub(crate) fn begin(host: &mut Host, idp: &Idp) -> (String, String) {
     let outcome = host.ask(page("/account/orders?x=1", ""));
     let reply = outcome.replied();
     assert_eq!(reply.status, 303, "{}", String::from_utf8_lossy(&reply.body));

@@ -166,12 +166,10 @@ impl Gate {
         let marks = self.marks_of(sessions, "", std::slice::from_ref(&signed_in), around.now);
         self.not_revoked(marks.as_ref(), at.known, around.now)?;
         session.sign_in(id, signed_in, around.now);
-        let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
-            return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
-        };
+        let sealed = sessions.seal(&session, at.request, origin, around.now, around.random)?;
         let mut reply = redirect(begun.target.clone(), "ok");
-        reply.headers.push(("set-cookie", set));
-        reply.headers.extend(refresh.map(|set| ("set-cookie", set)));
+        reply.set_cookies(sealed.cookies);
+        reply.set_cookies(refresh);
         Ok(reply)
     }
 }

@@ -118,7 +118,7 @@ impl Gate {
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
-            reply.headers.extend(decision.cookies.drain(..).map(|cookie| ("set-cookie", cookie)));
+            reply.set_cookies(decision.cookies.drain(..));
             let rule = decision.rule.and_then(|rule| self.rules.get(rule));
             if reply.status == 401 && rule.is_some_and(|rule| asks_for_basic(rule, request)) {
                 let challenge = r#"Basic realm="carded", charset="UTF-8""#.to_owned();

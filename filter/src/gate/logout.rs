@@ -56,7 +56,7 @@ impl Gate {
             .reply(200, "ok"),
         };
         let brought = cookie::of_session(at.request);
-        reply.headers.extend(brought.iter().map(|name| ("set-cookie", cookie::clear(name))));
+        reply.set_cookies(brought.iter().map(|name| cookie::clear(name)));
         reply.headers.push(("set-cookie", cookie::clear(cookie::SESSION)));
         Ok(reply)
     }

@@ -90,7 +90,7 @@ impl Gate {
         let set = sealed.zip(cookie::refresh(&login.name)).map(|(sealed, name)| cookie::set(&name, &sealed, left));
         match set.filter(|set| set.len() <= LONGEST) {
             Some(set) => Ok(Some(set)),
-            None => Err(Refusal::internal_error("the provider's refresh token outgrows a cookie")),
+            None => Err(Refusal::session_too_large("the provider's refresh token outgrows a cookie")),
         }
     }
 
@@ -161,13 +161,10 @@ impl Gate {
             brought.opened = None;
             return self.weigh(brought, known, now);
         }
-        let sealed = sessions.seal(&session, origin, now, around.random);
-        let set = sealed.as_ref().and_then(|sealed| sessions.cookie_of(sealed, &session, now));
-        let (Some(sealed), Some(set)) = (sealed, set) else {
-            return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
-        };
-        cookies.push(set);
-        brought.opened = self.opened(sessions, Purpose::Session, origin, sealed.as_bytes(), around.verdicts, now);
+        let sealed = sessions.seal(&session, request, origin, now, around.random)?;
+        cookies.extend(sealed.cookies);
+        let sealed = sealed.sealed.as_bytes();
+        brought.opened = self.opened(sessions, Purpose::Session, origin, sealed, around.verdicts, now);
         self.weigh(brought, known, now)
     }
 

@@ -27,6 +27,11 @@ impl Reply {
         let headers = vec![("cache-control", "no-store".to_owned()), ("content-type", "application/json".to_owned())];
         Self { status, code, headers, body: format!("{body}\n"), grpc_status: None }
     }
+
+    /// Sets cookies.
+    pub(super) fn set_cookies(&mut self, sets: impl IntoIterator<Item = String>) {
+        self.headers.extend(sets.into_iter().map(|set| ("set-cookie", set)));
+    }
 }
 
 /// Why a request is refused.
@@ -134,6 +139,8 @@ refusals! {
     misdirected: "misdirected", 421, "This address is not served here";
     /// Too many presentations at once.
     too_many_presentations: "too_many_presentations", 503, "Too many presentations are being checked";
+    /// A session outgrows what browsers and proxies carry.
+    session_too_large: "session_too_large", 500, "The session is too large";
     /// It was revoked before its end.
     revoked: "revoked", 401, "This was revoked";
     /// What is revoked cannot be had.

@@ -67,6 +67,14 @@ pub(super) struct Token {
     pub(super) id: String,
 }
 
+/// A session that is sealed for a browser.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) sealed: String,
+    /// Each a `set-cookie`.
+    pub(super) cookies: Vec<String>,
+}
+
 /// What a request brings that was shown before.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
@@ -201,28 +209,34 @@ impl Sessions {
     /// The session that a request brings, whatever is in it; an empty one where there is none that opens.
     pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> Session {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
-        let opened = cookie::values(request, cookie::SESSION)
-            .take(4)
-            .find_map(|value| self.sealer.open::<Session>(binding, value, now, self.longest()));
-        opened.unwrap_or_default()
+        let open = |value| {
+            let value = cookie::whole(request, value)?;
+            self.sealer.open_long::<Session>(binding, &value, now, self.longest(), cookie::LONGEST_SESSION)
+        };
+        let opened = cookie::values(request, cookie::SESSION).take(4).find_map(open);
+        opened.map(|(session, _)| session).unwrap_or_default()
     }
 
-    /// `set-cookie` for a session; nothing where it would outgrow what browsers carry (threat 70).
-    pub(super) fn cookie(&self, session: &Session, origin: &str, now: Timestamp, random: Random<'_>) -> Option<String> {
-        self.cookie_of(&self.seal(session, origin, now, random)?, session, now)
-    }
-
-    /// A session, sealed.
-    pub(super) fn seal(&self, session: &Session, origin: &str, now: Timestamp, random: Random<'_>) -> Option<String> {
+    /// Seals a session.
+    ///
+    /// # Errors
+    /// Where it would outgrow what browsers carry (threat 70).
+    pub(super) fn seal(
+        &self,
+        session: &Session,
+        request: &Request,
+        origin: &str,
+        now: Timestamp,
+        random: Random<'_>,
+    ) -> Result<Carried, Refusal> {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
-        self.sealer.seal(binding, session, now, random)
-    }
-
-    /// `set-cookie` for a session that is sealed.
-    pub(super) fn cookie_of(&self, sealed: &str, session: &Session, now: Timestamp) -> Option<String> {
+        let sealed = self.sealer.seal(binding, session, now, random);
+        let sealed = sealed.ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?;
         let left = Timestamp::from_unix(session.ends()).saturating_since(now).min(self.longest());
-        let cookie = cookie::set(cookie::SESSION, sealed, left);
-        (cookie.len() <= super::seal::LONGEST).then_some(cookie)
+        let cookies = cookie::set_session(request, &sealed, left).ok_or_else(|| {
+            Refusal::session_too_large("three cookies do not hold it: the proxy has to forward fewer claims")
+        })?;
+        Ok(Carried { sealed, cookies })
     }
 }
 
@@ -242,9 +256,10 @@ impl Gate {
                 brought.opened = Some(opened);
             }
             None => {
-                brought.opened = cookie::values(request, cookie::SESSION)
-                    .take(4)
-                    .find_map(|value| self.opened(sessions, Purpose::Session, origin, value, around.verdicts, now));
+                brought.opened = cookie::values(request, cookie::SESSION).take(4).find_map(|value| {
+                    let value = cookie::whole(request, value)?;
+                    self.opened(sessions, Purpose::Session, origin, &value, around.verdicts, now)
+                });
                 brought.by_cookie = true;
             }
         }
@@ -314,7 +329,8 @@ impl Gate {
             let marks = self.marks_of(sessions, &token.id, &[], issued);
             (token, issued, marks)
         } else {
-            let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
+            let most = cookie::LONGEST_SESSION;
+            let (session, issued) = sessions.sealer.open_long::<Session>(binding, sealed, now, longest, most)?;
             let ends = session.ends();
             let marks = self.marks_of(sessions, &session.id, &session.logins, issued);
             logins = session.logins.into_iter().filter_map(|login| self.known_login(login)).collect();
@@ -353,9 +369,9 @@ impl Gate {
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
         let session = sessions.read(request, origin, around.now);
-        let set = sessions.cookie(&session, origin, around.now, around.random)?;
+        let sealed = sessions.seal(&session, request, origin, around.now, around.random).ok()?;
         let mut reply = redirect(target.to_owned(), "ok");
-        reply.headers.push(("set-cookie", set));
+        reply.set_cookies(sealed.cookies);
         Some(reply)
     }
 
