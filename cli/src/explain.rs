@@ -188,6 +188,10 @@ fn verdict(text: &mut String, decision: &Decision) -> Option<u16> {
             text.push_str(&format!("verdict   {} is called first\n", effect.url));
             None
         }
+        Step::Ask(question) => {
+            text.push_str(&format!("verdict   {} is asked about the token first\n", question.effect.url));
+            None
+        }
         Step::Need(_) => None,
     }
 }

@@ -24,7 +24,13 @@ const provider = new Provider(issuer, {
   ...(ttl ? { ttl: { AccessToken: Number(ttl), IdToken: Number(ttl) } } : {}),
   ...(rotate ? { rotateRefreshToken: true } : {}),
   acrValues: ["urn:one", "urn:two"],
-  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  features: {
+    devInteractions: { enabled: true },
+    rpInitiatedLogout: { enabled: true },
+    backchannelLogout: { enabled: true },
+  },
+  // those whom it tells of a logout are on this machine, which it would not call by itself
+  fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
   findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, email: `${sub}@example.com` }) }),
 });
 

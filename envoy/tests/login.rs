@@ -20,6 +20,8 @@ use crate::common::{Setup, eventually, in_each_envoy, missing};
 in_each_envoy!(a_person_signs_in_and_out_at_a_certified_provider);
 
 pub(crate) const SHOP: &str = "http://shop.localhost";
+/// The same shop by its other name.
+pub(crate) const ACCOUNT: &str = "http://account.localhost";
 pub(crate) const ISSUER: &str = "http://idp.localhost";
 pub(crate) const SECRET: &str = "a secret: of+the client";
 
@@ -43,23 +45,24 @@ pub(crate) fn config() -> Value {
 }
 
 /// Starts the provider; it ends when the child is dropped.
-async fn provider(packages: &Path, directory: &Path, port: u16) -> Result<Child> {
-    provider_of(packages, directory, port, &json!({}), &[]).await
+pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more: Value) -> Result<Child> {
+    provider_with(packages, directory, port, more, &[]).await
 }
 
-/// Starts the provider with more metadata of its client, and more in its environment. It writes to `people.log`.
-pub(crate) async fn provider_of(
+/// The same with more in its environment. It writes to `people.log`.
+pub(crate) async fn provider_with(
     packages: &Path,
     directory: &Path,
     port: u16,
-    more: &Value,
+    more: Value,
     environment: &[(&str, &str)],
 ) -> Result<Child> {
+    let redirect_uris = [SHOP, ACCOUNT].map(|origin| format!("{origin}/.carded/callback/corp"));
     let mut client = json!({
-        "client_id": "shop", "client_secret": SECRET, "redirect_uris": [format!("{SHOP}/.carded/callback/corp")],
+        "client_id": "shop", "client_secret": SECRET, "redirect_uris": redirect_uris,
         "post_logout_redirect_uris": [format!("{SHOP}/open")],
     });
-    for (name, value) in more.as_object().into_iter().flatten() {
+    for (name, value) in more.as_object().context("more of the client")? {
         client[name] = value.clone();
     }
     let path = directory.join("people.log");
@@ -78,17 +81,20 @@ pub(crate) async fn provider_of(
 }
 
 /// A browser: where its two hosts are, and their cookies.
+#[derive(Clone)]
 pub(crate) struct Browser {
     pub(crate) shop: SocketAddr,
     pub(crate) idp: SocketAddr,
     pub(crate) cookies: BTreeMap<(String, String), String>,
+    /// How many forms of the provider it filled in.
+    pub(crate) forms: usize,
 }
 
 impl Browser {
     pub(crate) async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
         let (origin, path) = url.match_indices('/').nth(2).map_or((url, "/"), |(at, _)| url.split_at(at));
         let to = match origin {
-            SHOP => self.shop,
+            SHOP | ACCOUNT => self.shop,
             ISSUER => self.idp,
             other => bail!("nobody goes to {other}"),
         };
@@ -131,6 +137,7 @@ impl Browser {
                 }
                 (None, Some(action), Some(prompt)) => {
                     let to = absolute(&url, &action);
+                    self.forms += 1;
                     let form = format!("prompt={prompt}&login=alice&password=x");
                     let reply = self.ask("POST", &to, Some(&form)).await?;
                     (to, reply)
@@ -142,13 +149,13 @@ impl Browser {
     }
 }
 
-fn between(text: &str, start: &str, end: &str) -> Option<String> {
+pub(crate) fn between(text: &str, start: &str, end: &str) -> Option<String> {
     let (_, rest) = text.split_once(start)?;
     rest.split_once(end).map(|(found, _)| found.to_owned())
 }
 
 fn absolute(base: &str, to: &str) -> String {
-    let origin = if base.starts_with(SHOP) { SHOP } else { ISSUER };
+    let origin = [SHOP, ACCOUNT].into_iter().find(|origin| base.starts_with(origin)).unwrap_or(ISSUER);
     if to.starts_with('/') { format!("{origin}{to}") } else { to.to_owned() }
 }
 
@@ -167,9 +174,9 @@ async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str
     let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
     let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let directory = options.directory.clone().context("a directory")?;
-    let _provider = provider(&packages, &directory, idp.port()).await?;
+    let _provider = provider(&packages, &directory, idp.port(), json!({})).await?;
     let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
-    let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new() };
+    let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new(), forms: 0 };
     story(&mut browser, &upstream).await?;
     let log = envoy.log();
     ensure!(!log.contains("Wasm VM failed") && !log.contains(SECRET), "{log}");

@@ -13,6 +13,7 @@ mod flood;
 mod foreign;
 mod forwarding;
 mod headers;
+mod leaving;
 mod lending;
 mod login;
 mod observe;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::common::{Setup, in_each_envoy, missing};
-use crate::login::{Browser, SECRET, SHOP, config, fit, provider_of};
+use crate::login::{Browser, SECRET, SHOP, config, fit, provider_with};
 
 in_each_envoy!(six_connections_at_four_workers_refresh_once);
 
@@ -62,10 +62,10 @@ async fn six_connections_at_four_workers_refresh_once(version: &'static str) -> 
     let client = json!({ "grant_types": ["authorization_code", "refresh_token"] });
     let more = [("TTL", LAST.to_string()), ("ROTATE", "1".to_owned())];
     let more = more.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let _provider = provider_of(&packages, &directory, idp.port(), &client, &more).await?;
+    let _provider = provider_with(&packages, &directory, idp.port(), client, &more).await?;
     let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
     let shop = envoy.listener("edge").await?;
-    let mut browser = Browser { shop, idp, cookies: BTreeMap::new() };
+    let mut browser = Browser { shop, idp, cookies: BTreeMap::new(), forms: 0 };
     let log = || std::fs::read_to_string(directory.join("people.log"));
 
     let (_, reply) = browser.go(&format!("{SHOP}/account")).await?;

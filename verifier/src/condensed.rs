@@ -28,9 +28,9 @@ pub(crate) struct Window {
 /// The key set that a verdict rests on, as it was when somebody last looked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Basis {
-    /// of the key set; none for keys of the configuration
+    /// of the key set; none for keys of the configuration, and for what an issuer was asked about
     pub(crate) revision: Option<u64>,
-    /// until when it is fresh, and what names it
+    /// until when it is fresh, and what names it; or until when an issuer's answer is believed
     pub(crate) until: Option<Timestamp>,
     /// [`Documents::version`] at that time
     pub(crate) version: u64,
@@ -67,25 +67,24 @@ impl Verified {
             confirmation: self.confirmation.clone(),
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
-            marks: trust.has_revocations().then(|| Box::new(self.marks())),
+            marks: trust.has_revocations().then(|| marks_of(self.claims(), self.iss(), self.key_id.as_deref())),
         };
         (condensed, self.basis)
     }
+}
 
-    /// `sub`, `jti` and `sid`, and the key that signed.
-    fn marks(&self) -> Marks {
-        let text = |name: &str| self.claims().get(name).and_then(Value::as_str);
-        let all = [
-            (Kind::Subject, self.subject()),
-            (Kind::TokenId, text("jti")),
-            (Kind::ProviderSession, text("sid")),
-            (Kind::Key, self.key_id.as_deref()),
-        ];
-        let iss = self.iss();
-        let mut marks = Vec::with_capacity(all.len());
-        marks.extend(all.into_iter().filter_map(|(kind, value)| Some(Mark::of(kind, iss, value?))));
-        Marks::new(marks, checks::time(self.claims(), "iat", f64::floor).unwrap_or_default())
-    }
+/// `sub`, `jti` and `sid`, and the key that signed.
+fn marks_of(claims: &Map<String, Value>, iss: &str, key_id: Option<&str>) -> Box<Marks> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let all = [
+        (Kind::Subject, text("sub")),
+        (Kind::TokenId, text("jti")),
+        (Kind::ProviderSession, text("sid")),
+        (Kind::Key, key_id),
+    ];
+    let mut marks = Vec::with_capacity(all.len());
+    marks.extend(all.into_iter().filter_map(|(kind, value)| Some(Mark::of(kind, iss, value?))));
+    Box::new(Marks::new(marks, checks::time(claims, "iat", f64::floor).unwrap_or_default()))
 }
 
 impl Condensed {
@@ -104,16 +103,40 @@ impl Condensed {
             marks.extend(subject.map(|subject| Mark::of(Kind::Subject, &compiled.iss, subject)));
             Box::new(Marks::new(marks, None))
         };
+        Self::of_claims(compiled, window, claims, None, trust.has_revocations().then(marks), paths)
+    }
+
+    /// A token that its issuer was asked about.
+    pub(crate) fn of_introspection(
+        compiled: &Compiled,
+        window: Window,
+        claims: &Map<String, Value>,
+        confirmation: Option<Box<Confirmation>>,
+        trust: &Trust,
+        paths: &Arc<[ClaimPath]>,
+    ) -> Self {
+        let marks = trust.has_revocations().then(|| marks_of(claims, &compiled.iss, None));
+        Self::of_claims(compiled, window, claims, confirmation, marks, paths)
+    }
+
+    fn of_claims(
+        compiled: &Compiled,
+        window: Window,
+        claims: &Map<String, Value>,
+        confirmation: Option<Box<Confirmation>>,
+        marks: Option<Box<Marks>>,
+        paths: &Arc<[ClaimPath]>,
+    ) -> Self {
         Self {
             issuer: compiled.index,
             window,
             iss: Arc::clone(&compiled.iss),
             tenant: None,
-            subject: subject.map(Box::from),
-            confirmation: None,
+            subject: claims.get("sub").and_then(Value::as_str).map(Box::from),
+            confirmation,
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| path.get(claims).map(compact)).collect(),
-            marks: trust.has_revocations().then(marks),
+            marks,
         }
     }
 
@@ -167,7 +190,7 @@ impl Condensed {
             return false;
         }
         if basis.revision.is_none() {
-            return true;
+            return basis.until.is_none_or(|until| now < until);
         }
         if basis.version == known.version() && basis.until.is_some_and(|until| now < until) {
             return true;

@@ -20,6 +20,8 @@ pub struct ProviderMetadata {
     pub token_endpoint: HttpsUrl,
     /// Where a person leaves (OpenID Connect RP-Initiated Logout 1.0 section 2).
     pub end_session_endpoint: Option<HttpsUrl>,
+    /// Where it is asked about tokens (RFC 7662 section 2, RFC 8414 section 2).
+    pub introspection_endpoint: Option<HttpsUrl>,
     /// Whether `client_secret_post` is offered at the token endpoint, and `client_secret_basic` is not.
     pub secret_in_form: bool,
     /// Whether every authorization response names its issuer (RFC 9207 section 3).
@@ -54,6 +56,7 @@ pub(crate) fn parse(body: &[u8], iss: &str, depth: usize, policy: UrlPolicy) -> 
         authorization_endpoint,
         token_endpoint,
         end_session_endpoint: url("end_session_endpoint"),
+        introspection_endpoint: url("introspection_endpoint"),
         // `client_secret_basic` is the default where nothing is said
         secret_in_form: offers("client_secret_post") && !offers("client_secret_basic"),
         names_itself: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),

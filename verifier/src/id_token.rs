@@ -17,7 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The longest `sub` (section 2).
-const LONGEST_SUBJECT: usize = 255;
+pub(crate) const LONGEST_SUBJECT: usize = 255;
 
 /// An ID token as it came from the token endpoint, and what it must answer.
 #[derive(Clone, Copy)]
@@ -74,6 +74,11 @@ impl VerifiedIdToken {
     /// `auth_time`: when the person signed in, where the provider says so.
     pub fn auth_time(&self) -> Option<Timestamp> {
         self.auth_time
+    }
+
+    /// `iat`, by the provider's clock.
+    pub fn issued(&self) -> Timestamp {
+        time(self.claims(), "iat", f64::floor).ok().flatten().unwrap_or(Timestamp::from_unix(0))
     }
 
     /// All claims.
@@ -190,7 +195,7 @@ fn run(
 }
 
 /// `aud` names the client, and no other unless `azp` says that it is ours (section 3.1.3.7, items 3 to 5).
-fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), Stop> {
+pub(crate) fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), Stop> {
     let (ours, others) = match claims.get("aud") {
         None => return deny(Code::ClaimMissing, "`aud` is missing"),
         Some(Value::String(aud)) => (aud == client_id, false),

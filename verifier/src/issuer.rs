@@ -36,6 +36,8 @@ pub struct Issuer {
     /// The `typ` values that are accepted, compared without case and without `application/`. `None` accepts an absent
     /// one, `JWT` and `at+jwt` (RFC 9068 section 2.1).
     pub typ: Option<Vec<String>>,
+    /// Whether it is asked about tokens that only it can read ([`crate::introspection`]). It may have no keys then.
+    pub introspects: bool,
     /// The `client_id`s of logins at this issuer: a token whose `aud` names one is an ID token and refused.
     pub login_client_ids: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl Issuer {
             clock_skew: Duration::from_secs(60),
             require_exp: true,
             typ: None,
+            introspects: false,
             login_client_ids: Vec::new(),
         }
     }

@@ -347,6 +347,8 @@ codes! {
     KeyMismatch = "key_mismatch", Evidence;
     /// The API token is not one that is known here.
     ApiTokenUnknown = "api_token_unknown", Evidence;
+    /// The issuer says that the token is not active: it has ended, was revoked, or never was one.
+    TokenInactive = "token_inactive", Evidence;
     /// The signature does not hold.
     SignatureInvalid = "signature_invalid", Evidence;
 
@@ -417,6 +419,8 @@ codes! {
     // the provider, or the way to it
     /// The issuer's keys cannot be had at the moment.
     KeysUnavailable = "keys_unavailable", Unavailable;
+    /// The issuer cannot be asked about the token at the moment.
+    IntrospectionUnavailable = "introspection_unavailable", Unavailable;
     /// The DID document of the issuer or holder cannot be had at the moment.
     DidUnresolvable = "did_unresolvable", Unavailable;
     /// The credential's status cannot be had at the moment.

@@ -78,6 +78,16 @@ impl Mark {
         let hash: [u8; 32] = hash.finalize().into();
         Self(hash.first_chunk().copied().unwrap_or_default())
     }
+
+    /// The mark of these bytes.
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 8] {
+        self.0
+    }
 }
 
 /// One entry of a list.

@@ -463,6 +463,9 @@ fn check_issuer(issuer: &Issuer) -> Result<(), TrustError> {
 }
 
 fn check_inline(issuer: &Issuer, set: &crate::jwks::KeySet) -> Result<(), TrustError> {
+    if set.is_empty() && issuer.introspects {
+        return Ok(());
+    }
     if set.is_empty() {
         return Err(TrustError::NoKey(issuer.name.clone()));
     }

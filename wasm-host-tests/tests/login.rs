@@ -15,18 +15,33 @@ pub(crate) struct Idp(pub(crate) Rc<RefCell<State>>);
 
 pub(crate) struct State {
     nonce: String,
+    /// The provider's name for its session.
+    sid: String,
+    /// The time by its clock.
+    pub(crate) now: u64,
     /// What the token endpoint does instead of granting.
     pub(crate) instead: Option<Answer>,
     delay: std::time::Duration,
     pub(crate) exchanges: Vec<(String, String, String)>,
-    /// Seconds that passed since the start.
-    pub(crate) later: u64,
 }
 
 impl Idp {
     fn new() -> Self {
-        let state = State { nonce: String::new(), instead: None, delay: SECOND / 10, exchanges: Vec::new(), later: 0 };
+        let state = State {
+            nonce: String::new(),
+            sid: "s1".to_owned(),
+            now: START,
+            instead: None,
+            delay: SECOND / 10,
+            exchanges: Vec::new(),
+        };
         Self(Rc::new(RefCell::new(state)))
+    }
+
+    /// Its clock says this, and it signs in by a session of this name.
+    pub(crate) fn signs_in_by(&self, sid: &str, now: u64) {
+        let mut state = self.0.borrow_mut();
+        (state.sid, state.now) = (sid.to_owned(), now);
     }
 
     pub(crate) fn exchanges(&self) -> usize {
@@ -46,8 +61,8 @@ impl Idp {
                 assert_eq!((header(":method").as_str(), header(":authority").as_str()), ("POST", "idp.example.com"));
                 let body = String::from_utf8(call.body.clone()).expect("a form");
                 state.exchanges.push((body, header("authorization"), header("content-type")));
-                let claims =
-                    Claims::of("alice").at(START + state.later).with("aud", "shop").with("nonce", state.nonce.clone());
+                let claims = Claims::of("alice").with("aud", "shop").with("nonce", state.nonce.clone());
+                let claims = claims.with("sid", state.sid.clone()).at(state.now);
                 let id_token = Key::new(1, "k1").token_with(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims);
                 let refresh_token = format!("refresh-{}", state.exchanges.len());
                 let tokens = json!({
@@ -70,7 +85,7 @@ pub(crate) fn with_login() -> Value {
     config
 }
 
-fn shop(workers: usize) -> (Host, Idp) {
+pub(crate) fn shop(workers: usize) -> (Host, Idp) {
     shop_of(workers, &with_login())
 }
 

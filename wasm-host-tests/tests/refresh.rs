@@ -23,7 +23,7 @@ fn entered(workers: usize) -> (Host, Idp, String) {
 
 fn until(host: &mut Host, idp: &Idp, seconds: u32) {
     host.advance(SECOND * seconds);
-    idp.0.borrow_mut().later += u64::from(seconds);
+    idp.0.borrow_mut().now += u64::from(seconds);
 }
 
 /// Six requests at once, spread over the workers; how many came with new cookies, and these.

@@ -4,62 +4,12 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import http from 'node:http';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chromium } from 'playwright-core';
 
-const scene = process.env.CARDED_SCENE ? JSON.parse(process.env.CARDED_SCENE) : undefined;
-assert(scene || process.env.CI !== 'true', 'CARDED_SCENE is not set');
-const skip = scene ? false : 'no scene is running';
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const at = (house, path = '/') => `http://${house}.localhost:${scene?.port}${path}`;
-
-let browser;
-const contexts = [];
-
-before(async () => {
-  if (!scene) return;
-  browser = await chromium.launch({
-    executablePath: process.env.CARDED_BROWSER,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-});
-afterEach(async () => {
-  for (const context of contexts.splice(0)) await context.close();
-});
-after(async () => browser?.close());
-
-/** A person with a browser of their own. */
-async function person(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
-  contexts.push(context);
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  page.problems = [];
-  page.on('console', (message) => message.type() === 'error' && page.problems.push(message.text()));
-  page.on('pageerror', (error) => page.problems.push(String(error)));
-  return page;
-}
-
-const state = (page, name) => page.locator(`[data-state="${name}"]`).waitFor();
-
-/** axe finds nothing on the page as it is. The page's own policy forbids foreign scripts, so axe comes by the debugger. */
-async function accessible(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), [], page.url());
-}
-
-async function picture(page, name) {
-  const folder = process.env.CARDED_SCREENSHOTS;
-  if (!folder) return;
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: join(folder, `${name}.png`), type: 'png' });
-}
+import { accessible, at, person, picture, scene, skip, state } from './people.mjs';
 
 /** Applies at a house and opens the offer in the wallet. */
 async function offered(page, { house = 'dmv', who = 'Ada', lifetime, look } = {}) {
@@ -138,7 +88,13 @@ test('a person gets an ID, shows that they are over 21 and nothing else, and is 
   await entered(page);
   assert.equal(page.url(), at('shop', '/wine/'), 'not back at the clean address');
   await look('cellar');
-  assert.deepEqual(seen().at(-1).headers.filter(([name]) => name.startsWith('x-carded-') || name === 'cookie'), [['x-carded-over-21', 'true']]);
+  const headers = Object.fromEntries(seen().at(-1).headers.filter(([name]) => name.startsWith('x-carded-') || name === 'cookie'));
+  assert.deepEqual(Object.keys(headers).sort(), ['x-carded-over-21', 'x-carded-token']);
+  assert.equal(headers['x-carded-over-21'], 'true');
+  // the gateway's signature says the same and no more: it names nobody
+  const claims = JSON.parse(Buffer.from(headers['x-carded-token'].split('.')[1], 'base64url'));
+  assert.deepEqual(Object.keys(claims).sort(), ['aud', 'evidence', 'exp', 'iat', 'iss', 'jti']);
+  assert.deepEqual(Object.keys(claims.evidence), ['over21']);
   // remembered
   await page.goto(at('shop'));
   await page.getByRole('link', { name: 'To the wine' }).click();

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
+use super::scene::people::{PEOPLE, Person};
 use crate::client::Request;
-use crate::fetch;
 use crate::idp::Idp;
 use crate::keys::{Key, base64url, claims, now, with};
+use crate::{fetch, workspace};
 
 /// The names of the tokens, in the order that [`Provider::tokens`] gives them.
 pub(super) const TOKENS: [&str; 6] = ["good", "wrong-role", "expired", "wrong-audience", "tampered", "alg-none"];
@@ -23,7 +24,18 @@ pub(super) const TOKENS: [&str; 6] = ["good", "wrong-role", "expired", "wrong-au
 const AUDIENCE: &str = "https://api.shop.localhost";
 const OTHER_AUDIENCE: &str = "https://payroll.localhost";
 
-/// What gives the tokens.
+/// The shop as the provider knows it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its origin.
+    pub origin: String,
+    /// Its secret.
+    pub secret: String,
+    /// Where the operator's list is.
+    pub revoked: String,
+}
+
+/// What gives the tokens, and where people sign in.
 #[derive(Debug)]
 pub struct Provider {
     issuer: String,
@@ -43,9 +55,9 @@ impl Provider {
     ///
     /// # Errors
     /// When it does not start.
-    pub async fn start(issuer: &str, directory: &Path) -> Result<Self> {
+    pub async fn start(issuer: &str, directory: &Path, shop: &Client) -> Result<Self> {
         let kind = match fetch::npm() {
-            Ok(packages) => Self::node(&packages, issuer, directory).await?,
+            Ok(packages) => Self::node(&packages, issuer, directory, shop).await?,
             Err(error) if std::env::var("CI").is_ok_and(|v| v == "true") => return Err(error),
             Err(error) => {
                 eprintln!("{error:#}: the demo issues its tokens itself instead of running a real OpenID provider");
@@ -57,7 +69,7 @@ impl Provider {
         Ok(Self { issuer: issuer.to_owned(), kind })
     }
 
-    async fn node(packages: &Path, issuer: &str, directory: &Path) -> Result<Kind> {
+    async fn node(packages: &Path, issuer: &str, directory: &Path, shop: &Client) -> Result<Kind> {
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
         let path = directory.join("provider.log");
         let log = File::create(&path)?;
@@ -65,6 +77,11 @@ impl Provider {
             .arg(packages.join("provider.mjs"))
             .env("ISSUER", issuer)
             .env("PORT", port.to_string())
+            .env("SHOP", &shop.origin)
+            .env("CLIENT_SECRET", &shop.secret)
+            .env("REVOKED", &shop.revoked)
+            .env("PEOPLE", people().to_string())
+            .env("STYLE", workspace().join("envoy/src/demo/scene/house.css"))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -87,6 +104,11 @@ impl Provider {
             Kind::Node { address, .. } => *address,
             Kind::Own { idp, .. } => idp.address,
         }
+    }
+
+    /// Whether people can sign in: the stand-in has no pages.
+    pub fn has_pages(&self) -> bool {
+        matches!(self.kind, Kind::Node { .. })
     }
 
     /// What it is, for people.
@@ -155,6 +177,12 @@ impl Provider {
             }
         }
     }
+}
+
+/// Who can sign in, as the provider reads it.
+fn people() -> Value {
+    let one = |person: &Person| json!({ "id": person.id, "name": person.name(), "email": person.email() });
+    PEOPLE.iter().map(one).collect()
 }
 
 /// The token with `clerk` written into its roles, and the signature it had.

@@ -1,4 +1,5 @@
-//! Everything the demo starts: Envoy, the houses of the scene, the provider, the tokens; and the lines it offers, each tried before it is shown.
+//! Everything the demo starts: Envoy, a second one as sidecar of the account pages, the houses of the scene, the provider, the
+//! tokens; and the lines it offers, each tried before it is shown.
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-use super::scene::{Knobs, Scene, random};
-use super::tokens::{Provider, TOKENS};
+use super::scene::{Knobs, REVOKED, Scene, random};
+use super::tokens::{Client, Provider, TOKENS};
 use crate::client::{Reply, Request};
 use crate::config::{Bootstrap, document};
 use crate::run::{Envoy, Options};
@@ -30,6 +31,9 @@ pub struct World {
     pub scene: Scene,
     /// The proxy.
     pub envoy: Envoy,
+    /// Where the sidecar of the account pages is.
+    pub sidecar: SocketAddr,
+    beside: Envoy,
     bootstrap: Bootstrap,
     options: Options,
 }
@@ -51,6 +55,10 @@ pub struct Setup {
 
 /// The environment variable of the key that sessions are sealed with.
 const SESSION_KEY: &str = "CARDED_SESSION_KEY";
+/// That of the key that signs the gateway's own token.
+const SIGNING_KEY: &str = "CARDED_SIGNING_KEY";
+/// That of the shop's secret at the provider.
+const CLIENT_SECRET: &str = "OIDC_SECRET";
 
 /// A fresh key for sessions: 32 random bytes as base64.
 pub fn session_key() -> String {
@@ -69,15 +77,41 @@ impl Default for Setup {
     }
 }
 
+/// Where a line of the demo goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// The gateway, by its address.
+    Gateway,
+    /// The gateway, by the shop's name.
+    Shop,
+    /// The sidecar of the account pages, past the gateway.
+    Sidecar,
+}
+
+/// What a line carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Carries {
+    /// Nothing.
+    Nothing,
+    /// The token in this file under `tokens/`, after `Bearer`.
+    Bearer(&'static str),
+    /// The token in this file under `tokens/`, in the gateway's own header.
+    Minted(&'static str),
+    /// A header as anybody can write it.
+    Header(&'static str, &'static str),
+}
+
 /// One line of the demo.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     /// What it shows.
     pub caption: &'static str,
+    /// Whom it asks.
+    pub to: To,
     /// The path it asks for.
     pub path: &'static str,
-    /// The file of the token it carries, under `tokens/`.
-    pub token: Option<&'static str>,
+    /// What it carries.
+    pub carries: Carries,
     /// The status that must come back.
     pub status: u16,
     /// The stable code that must come back; empty where the request passes.
@@ -91,11 +125,19 @@ const fn line(
     status: u16,
     code: &'static str,
 ) -> Line {
-    Line { caption, path, token, status, code }
+    let carries = match token {
+        Some(token) => Carries::Bearer(token),
+        None => Carries::Nothing,
+    };
+    Line { caption, to: To::Gateway, path, carries, status, code }
+}
+
+const fn beside(caption: &'static str, carries: Carries, status: u16, code: &'static str) -> Line {
+    Line { caption, to: To::Sidecar, path: "/account", carries, status, code }
 }
 
 /// The lines that the demo offers, in the order it tells its story.
-pub(super) const LINES: [Line; 10] = [
+pub(super) const LINES: [Line; 15] = [
     line("a public page", "/", None, 200, ""),
     line("no token", "/api/orders", None, 401, "token_missing"),
     line("a good token: alice is a clerk", "/api/orders", Some("good"), 200, ""),
@@ -106,6 +148,23 @@ pub(super) const LINES: [Line; 10] = [
     line("wrong audience", "/api/orders", Some("wrong-audience"), 401, "audience_mismatch"),
     line("tampered: bob made himself a clerk", "/api/orders", Some("tampered"), 401, "signature_invalid"),
     line("alg: none", "/api/orders", Some("alg-none"), 401, "algorithm_not_allowed"),
+    Line {
+        caption: "the account: a program is not sent to sign in",
+        to: To::Shop,
+        path: "/account",
+        carries: Carries::Nothing,
+        status: 401,
+        code: "login_required",
+    },
+    beside("past the gateway, with nothing", Carries::Nothing, 401, "token_missing"),
+    beside(
+        "… with a header as the gateway writes it",
+        Carries::Header("x-carded-subject", "corp:ada"),
+        401,
+        "token_missing",
+    ),
+    beside("… with a token that somebody made up", Carries::Minted("made-up"), 401, "key_not_found"),
+    beside("… with the gateway's (good for 5 minutes)", Carries::Minted("gateway"), 200, ""),
 ];
 
 impl World {
@@ -118,18 +177,25 @@ impl World {
         fs::create_dir_all(directory)?;
         let port = free_from(port).await?;
         let issuer = format!("http://idp.localhost:{port}");
-        let provider = Provider::start(&issuer, directory).await?;
         let scene = Scene::start(port, directory, &setup.wallet, setup.knobs).await?;
+        let client_secret = random::token();
+        let shop = Client {
+            origin: format!("http://shop.localhost:{port}"),
+            secret: client_secret.clone(),
+            revoked: format!("http://{}{REVOKED}", scene.shop()),
+        };
+        let provider = Provider::start(&issuer, directory, &shop).await?;
+        let beside = Self::beside(port, directory, &module, setup, &scene).await?;
+        let sidecar = beside.listener("inbound").await?;
 
-        let rules = fs::read_to_string(workspace().join("envoy/demo/carded.yaml"))?
-            .replace(":8080", &format!(":{port}"))
-            .replace("%3A8080", &format!("%3A{port}"));
-        fs::write(directory.join("carded.yaml"), &rules)?;
+        let rules = configuration("carded.yaml", port, directory)?;
         let mut bootstrap = Bootstrap::ready("gateway.yaml")?
             .listen(SocketAddr::from(([127, 0, 0, 1], port)))
             .module(&module)
             .carded(&document(&rules)?)
             .copy_cluster("service", "houses")
+            .copy_cluster("service", "account")
+            .cluster_at("account", sidecar)
             .cluster_at("service", scene.shop())
             .cluster_at("houses", scene.houses())
             .cluster_at("idp", provider.address())
@@ -138,6 +204,8 @@ impl World {
             idp.remove("transport_socket"); // the provider speaks http here, as .localhost names may
         }
         let hosts = bootstrap.hcm()["route_config"]["virtual_hosts"].as_array_mut().context("no virtual hosts")?;
+        let account = json!({ "match": { "path_separated_prefix": "/account" }, "route": { "cluster": "account" } });
+        hosts.first_mut().and_then(|all| all["routes"].as_array_mut()).context("no routes")?.insert(0, account);
         for (name, cluster) in
             [("idp", "idp"), ("dmv", "houses"), ("clerk", "houses"), ("wallet", "houses"), ("novelty", "houses")]
         {
@@ -150,19 +218,48 @@ impl World {
 
         // bodies are read only where this is on
         bootstrap.plugin()["allow_on_headers_stop_iteration"] = json!(true);
-        bootstrap.plugin()["vm_config"]["environment_variables"] = json!({ "host_env_keys": [SESSION_KEY] });
+        bootstrap.plugin()["vm_config"]["environment_variables"] =
+            json!({ "host_env_keys": [SESSION_KEY, SIGNING_KEY, CLIENT_SECRET] });
 
         let options = Options {
             directory: Some(directory.to_owned()),
-            environment: vec![(SESSION_KEY.to_owned(), setup.session_key.clone().unwrap_or_else(session_key))],
+            environment: vec![
+                (SESSION_KEY.to_owned(), setup.session_key.clone().unwrap_or_else(session_key)),
+                (SIGNING_KEY.to_owned(), session_key()),
+                (CLIENT_SECRET.to_owned(), client_secret),
+            ],
             log_level: setup.log_level.clone(),
             ..Options::version(&setup.version)
         };
         let envoy = Envoy::start(&bootstrap, &options).await?;
         let address = envoy.listener("edge").await?;
-        let world = Self { address, directory: directory.to_owned(), provider, scene, envoy, bootstrap, options };
+        let directory = directory.to_owned();
+        let world = Self { address, directory, provider, scene, envoy, sidecar, beside, bootstrap, options };
         world.make_tokens().await?;
         Ok(world)
+    }
+
+    /// Starts the sidecar of the account pages: an Envoy that lets nothing through but what the gateway signed.
+    async fn beside(port: u16, directory: &Path, module: &Path, setup: &Setup, scene: &Scene) -> Result<Envoy> {
+        let directory = directory.join("sidecar");
+        fs::create_dir_all(&directory)?;
+        let rules = configuration("sidecar.yaml", port, &directory)?;
+        let mut bootstrap = Bootstrap::ready("sidecar-behind-gateway.yaml")?
+            .module(module)
+            .carded(&document(&rules)?)
+            .cluster_at("service", scene.shop())
+            .cluster_at("gateway", SocketAddr::from(([127, 0, 0, 1], port)))
+            .access_log(&directory.join("access.log"));
+        if let Some(gateway) = bootstrap.cluster("gateway").as_object_mut() {
+            gateway.remove("transport_socket"); // http, as .localhost names may
+        }
+        let options = Options {
+            directory: Some(directory),
+            concurrency: 1,
+            log_level: setup.log_level.clone(),
+            ..Options::version(&setup.version)
+        };
+        Envoy::start(&bootstrap, &options).await
     }
 
     /// Starts a second Envoy with the same configuration and the same secret beside the first, on a port of its own: one more
@@ -180,13 +277,15 @@ impl World {
 
     /// The processes that were started, with their names.
     pub fn processes(&self) -> impl Iterator<Item = (u32, &'static str)> {
-        self.envoy.pid().map(|p| (p, "envoy")).into_iter().chain(self.provider.pid().map(|p| (p, "provider")))
+        let envoys = [(self.envoy.pid(), "envoy"), (self.beside.pid(), "sidecar"), (self.provider.pid(), "provider")];
+        envoys.into_iter().filter_map(|(pid, name)| Some((pid?, name)))
     }
 
     /// Waits until Envoy or the provider has ended, and says which.
     pub async fn ended(&mut self) -> String {
         tokio::select! {
             _ = self.envoy.wait() => format!("Envoy has ended; its log is {}", self.directory.join("envoy.log").display()),
+            _ = self.beside.wait() => format!("the sidecar has ended; its log is {}", self.directory.join("sidecar/envoy.log").display()),
             () = self.provider.ended() => "the provider has ended".to_owned(),
         }
     }
@@ -199,6 +298,18 @@ impl World {
         for (name, token) in TOKENS.iter().zip(tokens) {
             fs::write(directory.join(name), token)?;
         }
+        // what the gateway signs for alice, as the shop got it; and the same by somebody else
+        let good = fs::read_to_string(directory.join("good"))?;
+        let reply =
+            Request::get("/whoami").header("host", self.address.to_string()).bearer(&good).send(self.address).await?;
+        let minted = reply.json()["carded_told_me"]["x-carded-token"].as_str().map(str::to_owned);
+        fs::write(
+            directory.join("gateway"),
+            minted.with_context(|| format!("no token was minted: {}", reply.text()))?,
+        )?;
+        let issuer = format!("http://shop.localhost:{}", self.address.port());
+        let forged = keys::Key::ed25519("forged")?.token(&keys::claims(&issuer, "account", "corp:ada"));
+        fs::write(directory.join("made-up"), forged)?;
         Ok(())
     }
 
@@ -207,11 +318,20 @@ impl World {
     /// # Errors
     /// When nothing answers.
     pub(super) async fn send(&self, line: &Line) -> Result<Reply> {
-        let mut request = Request::get(line.path).header("host", self.address.to_string()).header("accept", "*/*");
-        if let Some(name) = line.token {
-            request = request.bearer(&fs::read_to_string(self.directory.join("tokens").join(name))?);
-        }
-        request.send(self.address).await
+        let (to, host) = match line.to {
+            To::Gateway => (self.address, self.address.to_string()),
+            To::Shop => (self.address, format!("shop.localhost:{}", self.address.port())),
+            To::Sidecar => (self.sidecar, self.sidecar.to_string()),
+        };
+        let token = |name: &str| fs::read_to_string(self.directory.join("tokens").join(name));
+        let request = Request::get(line.path).header("host", host).header("accept", "*/*");
+        let request = match line.carries {
+            Carries::Nothing => request,
+            Carries::Bearer(name) => request.bearer(&token(name)?),
+            Carries::Minted(name) => request.header("x-carded-token", token(name)?),
+            Carries::Header(name, value) => request.header(name, value),
+        };
+        request.send(to).await
     }
 
     /// Tries every line, so that what is shown is what happens.
@@ -243,7 +363,7 @@ impl World {
 }
 
 /// What must answer before anybody is asked to open it: house, path, status.
-const HOUSES: [(&str, &str, u16); 8] = [
+const HOUSES: [(&str, &str, u16); 12] = [
     ("dmv", "/", 200),
     ("dmv", "/.well-known/openid-credential-issuer", 200),
     ("dmv", "/.well-known/jwt-vc-issuer", 200),
@@ -252,6 +372,10 @@ const HOUSES: [(&str, &str, u16); 8] = [
     ("wallet", "/", 200),
     ("shop", "/", 200),
     ("shop", "/wine/", 303),
+    ("shop", "/operator", 200),
+    ("shop", REVOKED, 200),
+    ("shop", "/bye", 200),
+    ("idp", "/.well-known/openid-configuration", 200),
 ];
 
 impl World {
@@ -276,6 +400,15 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// A configuration of `envoy/demo/`, with the port in use; a copy of it is left in `directory`.
+fn configuration(name: &str, port: u16, directory: &Path) -> Result<String> {
+    let text = fs::read_to_string(workspace().join("envoy/demo").join(name))?
+        .replace(":8080", &format!(":{port}"))
+        .replace("%3A8080", &format!("%3A{port}"));
+    fs::write(directory.join("carded.yaml"), &text)?;
+    Ok(text)
 }
 
 /// The first free port from `port` on.

@@ -32,8 +32,8 @@ pub(super) fn compile(
             errors.push(field.error("an issuer or a credential has this name too: claims would be called the same"));
         }
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-        if name == super::certificate::NAME {
-            errors.push(field.error("this is the name of what client certificates say"));
+        if super::facts::is_taken(name) {
+            errors.push(field.error("claims of client certificates or sessions are called so: take another name"));
         }
         if name.is_empty() || !name.bytes().all(plain) {
             errors.push(field.error("the name of API tokens has a-z, 0-9, `-` and `_` only"));
@@ -44,7 +44,13 @@ pub(super) fn compile(
         if configured.basic {
             places.push(PlaceKind::Basic);
         }
-        let extra = IssuerExtra { places, forward: configured.forward, binding: BindingConfig::None, roles };
+        let extra = IssuerExtra {
+            places,
+            forward: configured.forward,
+            binding: BindingConfig::None,
+            roles,
+            introspection: None,
+        };
         sets.push((ApiTokens { name: name.clone(), source }, extra));
     }
     sets

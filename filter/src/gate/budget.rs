@@ -8,18 +8,25 @@ use super::slow::Failures;
 /// Failing checks in a second, of one worker.
 const PER_SECOND: u32 = 50;
 
+/// Calls about tokens that only their issuer can read, in a second, of one worker. Half of them are for sources that brought
+/// no bad evidence lately, so that a flood of made-up tokens leaves room for others.
+const CALLS_PER_SECOND: u32 = 100;
+
 /// What is left of this second.
 #[derive(Debug)]
 pub struct Budget {
     second: Timestamp,
     left: u32,
+    /// Of calls, and of which second.
+    calls: (Timestamp, u32),
     /// Of tokens, by who brings them.
     pub(super) failures: Failures,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { second: Timestamp::from_unix(0), left: PER_SECOND, failures: Failures::default() }
+        let never = Timestamp::from_unix(0);
+        Self { second: never, left: PER_SECOND, calls: (never, CALLS_PER_SECOND), failures: Failures::default() }
     }
 }
 
@@ -36,6 +43,17 @@ impl Budget {
             }
             None => false,
         }
+    }
+
+    /// Takes one call about a token; false where nothing is left for this source.
+    pub(super) fn take_call(&mut self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) -> bool {
+        if self.calls.0 != now {
+            self.calls = (now, CALLS_PER_SECOND);
+        }
+        let kept = if self.failures.is_watched(connection, now) { CALLS_PER_SECOND / 2 } else { 0 };
+        let left = self.calls.1.checked_sub(1).filter(|left| *left >= kept);
+        self.calls.1 = left.unwrap_or(self.calls.1);
+        left.is_some()
     }
 
     /// A check that did not fail costs nothing.

@@ -81,6 +81,8 @@ impl Gate {
         };
         let mut reply = match self.finish_login(login, &begun, &answer, state, at, around) {
             Ok(reply) => reply,
+            // nobody asked to sign in: they go on without
+            Err(Halt::Refuse(refusal)) if begun.quiet => redirect(begun.target, refusal.code),
             Err(Halt::Refuse(refusal)) => page(&refusal, ("Try again", begun.target)),
             Err(halt) => return Err(halt),
         };
@@ -100,8 +102,7 @@ impl Gate {
         let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
         // before the code is spent, since it may need a document
-        let session = sessions.read(at.request, origin, around.now);
-        let mut session = self.session_to_add_to(sessions, session, at.known, around.now)?;
+        let mut session = self.session_to_add_to(sessions, at, around)?;
         let provider = self.provider(login, at.known, around)?;
         // Mix-up (threat 63): who answers is who was asked.
         let iss = self.trust.issuer(login.issuer).map(|issuer| issuer.issuer.as_str());
@@ -163,10 +164,13 @@ impl Gate {
         let no_random = || Refusal::internal_error("there are no random bytes to be had");
         let id = random_text::<16>(around.random).ok_or_else(no_random)?;
         // who is not to come in is told so here, and not sent to the provider again
-        let marks = self.marks_of(sessions, "", std::slice::from_ref(&signed_in), around.now);
+        let marks = self.marks_of("", std::slice::from_ref(&signed_in), around.now);
         self.not_revoked(marks.as_ref(), at.known, around.now)?;
+        self.may_begin(&verified, &signed_in, around)?;
+        let old = std::mem::take(&mut session.id);
         session.sign_in(id, signed_in, around.now);
         let sealed = sessions.seal(&session, at.request, origin, around.now, around.random)?;
+        self.end_name(sessions, old, around);
         let mut reply = redirect(begun.target.clone(), "ok");
         reply.set_cookies(sealed.cookies);
         reply.set_cookies(refresh);

@@ -12,6 +12,7 @@ use super::config::{
     BindingConfig, Config, ConfigError, Field, FromHeader, IssuerConfig, KeysConfig, Name, Otherwise,
     RequiredClaimConfig, SecretConfig, SecretEncoding,
 };
+use super::introspection::{self, Asking};
 use super::place::PlaceKind;
 use super::rule::{Rule, is_token};
 use super::seal::Sealer;
@@ -31,6 +32,8 @@ pub(super) struct IssuerExtra {
     pub(super) binding: BindingConfig,
     /// The claim that holds its roles.
     pub(super) roles: ClaimPath,
+    /// How it is asked about tokens that are no JWTs.
+    pub(super) introspection: Option<Box<Asking>>,
 }
 
 /// How documents are fetched.
@@ -200,10 +203,11 @@ pub(super) fn issuer(
     name: &str,
     configured: &IssuerConfig,
     config: &Config,
-    clusters: &Ordered<String, String>,
+    fetching: &Fetching,
     environment: Environment<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<(Issuer, IssuerExtra)> {
+    let clusters = &fetching.clusters;
     let field = Field::top("issuers").key(name);
     let before = errors.len();
     if name.is_empty()
@@ -211,8 +215,8 @@ pub(super) fn issuer(
     {
         errors.push(field.error("an issuer's name has a-z, 0-9, `-` and `_` only"));
     }
-    if name == super::certificate::NAME {
-        errors.push(field.error("claims of client certificates are called so: take another name"));
+    if super::facts::is_taken(name) {
+        errors.push(field.error("claims of client certificates or sessions are called so: take another name"));
     }
     let id = IssuerId::parse(&configured.issuer, url_policy(config))
         .map_err(|why| errors.push(field.key("issuer").error(why.to_string())))
@@ -221,7 +225,7 @@ pub(super) fn issuer(
         errors.push(field.key("audiences").error("name at least one audience of ours: without it any token would do"));
     }
     let algorithms = algorithms(configured, &field, errors);
-    let keys = keys(&configured.keys, &algorithms, config, &field.key("keys"), environment, errors);
+    let keys = keys(configured, &algorithms, config, &field.key("keys"), environment, errors);
     if let (Some(id), Some(keys)) = (&id, &keys) {
         check_hosts(&configured.issuer, keys, config, clusters, &field, errors);
         if configured.tenants.is_some() && !id.is_pattern() {
@@ -248,6 +252,13 @@ pub(super) fn issuer(
         }
         places.push(PlaceKind::Header { name: "authorization".into(), prefix: super::possession::SCHEME.to_owned() });
     }
+    let asked = configured.introspection.as_ref().map(|one| {
+        let discovers = matches!(keys, Some(KeySource::Discovery));
+        if configured.issuer.contains("{tenant}") {
+            errors.push(field.key("introspection").error("an issuer with {tenant} cannot be asked: name each"));
+        }
+        introspection::compile(one, config, discovers, fetching, &field, environment, errors)
+    });
     if errors.len() != before {
         return None;
     }
@@ -263,9 +274,11 @@ pub(super) fn issuer(
         clock_skew: configured.clock_skew.duration(),
         require_exp: configured.require_exp,
         typ: configured.typ.clone(),
+        introspects: asked.is_some(),
         login_client_ids: config.login.get(name).iter().map(|login| login.client_id.clone()).collect(),
     };
-    Some((issuer, IssuerExtra { places, forward: configured.forward, binding: configured.binding, roles: roles? }))
+    let (forward, binding) = (configured.forward, configured.binding);
+    Some((issuer, IssuerExtra { places, forward, binding, roles: roles?, introspection: asked }))
 }
 
 fn algorithms(configured: &IssuerConfig, field: &Field, errors: &mut Vec<ConfigError>) -> Vec<Algorithm> {
@@ -288,14 +301,16 @@ fn algorithms(configured: &IssuerConfig, field: &Field, errors: &mut Vec<ConfigE
 }
 
 fn keys(
-    configured: &KeysConfig,
+    issuer: &IssuerConfig,
     algorithms: &[Algorithm],
     config: &Config,
     field: &Field,
     environment: Environment<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<KeySource> {
+    let configured: &KeysConfig = &issuer.keys;
     let symmetric = algorithms.iter().any(|algorithm| algorithm.is_symmetric());
+    let asked = issuer.introspection.as_ref().is_some_and(|one| one.endpoint.is_some());
     let result = match (configured.discovery, &configured.jwks_uri, &configured.jwks, &configured.secret) {
         (Some(true), None, None, None) => Ok(KeySource::Discovery),
         (None, Some(uri), None, None) => HttpsUrl::parse(uri, url_policy(config))
@@ -307,6 +322,7 @@ fn keys(
                 .map(KeySource::Inline)
                 .map_err(|why| field.key("jwks").error(why.to_string()))
         }
+        (None, None, None, None) if asked && !symmetric => Ok(KeySource::Inline(KeySet::default())),
         (None, None, None, Some(secret)) => secret_keys(secret, algorithms, &field.key("secret"), environment),
         _ => Err(field.error("give exactly one of `discovery: true`, `jwks_uri`, `jwks` and `secret`")),
     };

@@ -11,6 +11,8 @@ use super::request::Request;
 pub(super) const PREFIX: &str = "__Host-carded";
 /// The session's cookie.
 pub(super) const SESSION: &str = "__Host-carded";
+/// That it was tried to sign a browser in without a question, or that somebody has left.
+pub(super) const QUIET: &str = "__Host-carded-quiet";
 /// What the cookie of a transaction begins with; its id follows.
 const TRANSACTION: &str = "__Host-carded-tx-";
 /// What the cookies begin with that carry the rest of a session; their number follows.

@@ -56,8 +56,8 @@ pub(super) fn compile(
         if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
             errors.push(field.error("a credential's name has a-z, 0-9, `-` and `_` only, 64 of them at most"));
         }
-        if name == super::certificate::NAME {
-            errors.push(field.error("claims of client certificates are called so: take another name"));
+        if super::facts::is_taken(name) {
+            errors.push(field.error("claims of client certificates or sessions are called so: take another name"));
         }
         if config.issuers.contains_key(name) {
             errors.push(field.error("an issuer has this name too: claims of both would be called the same"));

@@ -14,6 +14,7 @@ use super::config::Otherwise;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
 use super::facts::{Facts, Word};
+use super::introspection::Inquiry;
 use super::once::Once;
 use super::path::Path;
 use super::place::PlaceKind;
@@ -55,6 +56,8 @@ pub enum Step {
     Body(usize),
     /// This call, once; then the same question again with what came of it ([`Request::with_effected`]).
     Call(Effect),
+    /// This question about a token; when [`Gate::answered`] has its answer, the same question again.
+    Ask(Inquiry),
 }
 
 /// What a decision uses of its surroundings, beside the documents.
@@ -88,6 +91,7 @@ pub(super) enum Halt {
     Need(Fetch),
     Body(usize),
     Call(Effect),
+    Ask(Inquiry),
 }
 
 impl From<Refusal> for Halt {
@@ -115,6 +119,7 @@ impl Gate {
             Err(Halt::Need(fetch)) => Step::Need(fetch),
             Err(Halt::Body(limit)) => Step::Body(limit),
             Err(Halt::Call(effect)) => Step::Call(effect),
+            Err(Halt::Ask(question)) => Step::Ask(question),
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
@@ -156,7 +161,9 @@ impl Gate {
             let Some(endpoint) = *endpoint else {
                 return Err(Refusal::not_found("paths under /.carded/ are the proxy's own").into());
             };
-            if matches!(endpoint, Endpoint::Response | Endpoint::Present) && request.body().is_some() {
+            if matches!(endpoint, Endpoint::Response | Endpoint::Present | Endpoint::BackchannelLogout)
+                && request.body().is_some()
+            {
                 decision.verified = 1;
             }
             return Err(match self.serve(endpoint, method, at, around) {
@@ -207,6 +214,9 @@ impl Gate {
             }
             let sent = rule.otherwise.is_some() && !wanted.is_empty() && is_navigation(request);
             return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), at, around));
+        }
+        if let Some(halt) = self.quiet_login(rule, &facts, at, around) {
+            return Err(halt);
         }
         self.authorize(rule, method, &segments, &facts, trace)?;
         if self.sessions.as_ref().is_some_and(|sessions| sessions.idle.is_some())
@@ -350,7 +360,7 @@ fn lower(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// Whether a person's browser goes somewhere, rather than a script or a program asking for something: it reads, and it
 /// would show a page (Fetch metadata where there is some).
-fn is_navigation(request: &Request) -> bool {
+pub(super) fn is_navigation(request: &Request) -> bool {
     let reads = matches!(request.single(":method"), Ok(Some(b"GET")));
     let shows_pages = request.values("accept").any(|value| {
         value.split(|byte| *byte == b',').any(|part| {

@@ -32,6 +32,8 @@ pub(super) enum Endpoint {
     Callback,
     /// A person leaves.
     Logout,
+    /// A provider says that somebody left.
+    BackchannelLogout,
 }
 
 impl Endpoint {
@@ -47,6 +49,7 @@ impl Endpoint {
             [first, "login", _] if *first == RESERVED => Some(Self::Login),
             [first, "callback", _] if *first == RESERVED => Some(Self::Callback),
             [first, "logout"] if *first == RESERVED => Some(Self::Logout),
+            [first, "backchannel-logout", _] if *first == RESERVED => Some(Self::BackchannelLogout),
             _ => None,
         }
     }
@@ -54,7 +57,12 @@ impl Endpoint {
     fn method(self) -> &'static str {
         match self {
             Self::Done | Self::Jwks | Self::Login | Self::Callback => "GET",
-            Self::Response | Self::Challenge | Self::Present | Self::Exchange | Self::Logout => "POST",
+            Self::Response
+            | Self::Challenge
+            | Self::Present
+            | Self::Exchange
+            | Self::Logout
+            | Self::BackchannelLogout => "POST",
         }
     }
 
@@ -88,7 +96,7 @@ impl Gate {
         let login = at.path.segments().nth(2);
         let login = login.and_then(|name| self.logins.iter().find(|login| login.name == name));
         let is_here = match endpoint {
-            Endpoint::Login | Endpoint::Callback => login.is_some(),
+            Endpoint::Login | Endpoint::Callback | Endpoint::BackchannelLogout => login.is_some(),
             Endpoint::Logout => true,
             Endpoint::Exchange => self.exchange.is_some(),
             _ => !self.credentials.is_empty(),
@@ -108,13 +116,17 @@ impl Gate {
         if method != endpoint.method() && !(endpoint == Endpoint::Logout && method == "GET") {
             return Err(Refusal::method_not_allowed(format!("use {} here", endpoint.method())).into());
         }
+        // a provider may know us by an inner name: its token says whom it is for
+        if let (Endpoint::BackchannelLogout, Some(login)) = (endpoint, login) {
+            return self.backchannel_logout(login, form(at.request)?, at.known, around);
+        }
         let at = At { origin: Some(self.origins.of(at.request, at.authority).ok_or_else(Refusal::not_ours)?), ..at };
         match (endpoint, login) {
             (Endpoint::Done, _) => self.done(at, around),
             (Endpoint::Login, Some(login)) => self.chosen_login(login, at, around),
             (Endpoint::Callback, Some(login)) => self.callback(login, at, around),
             (Endpoint::Logout, _) => self.logout(method == "POST", at, around),
-            (Endpoint::Login | Endpoint::Callback, None) => Err(super::login::nobody()),
+            (Endpoint::Login | Endpoint::Callback | Endpoint::BackchannelLogout, _) => Err(super::login::nobody()),
             (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
             (Endpoint::Exchange, _) => self.token_exchange(form(at.request)?, at, around),
             (Endpoint::Challenge, _) => self.challenge(at.origin()?, around),

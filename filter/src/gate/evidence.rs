@@ -120,6 +120,10 @@ impl Gate {
                 Outcome::Need(fetch) => Err(Halt::Need(fetch)),
             };
         }
+        if let Some(issuer) = self.asked_about(token, &place.issuers) {
+            let denied = self.introspect(token, key, issuer, known, around)?;
+            return Err(denied_token(&denied, around, trace));
+        }
         let evidence = Evidence::access_token(token).holder_proves().accepted_issuers(&place.issuers);
         let verified = self.checked(&evidence, known, around, trace)?;
         let none = Arc::default();

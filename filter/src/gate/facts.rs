@@ -193,8 +193,14 @@ pub(super) fn asked_of_tokens<'a>(
 
 /// The claim that every credential that was shown has, whichever way it was reached.
 const SATISFIED: &str = "satisfied";
-/// The claim that names the session, by which it can be revoked.
+/// The claim that names the session, by which it can be revoked; and what sessions are called where nothing in particular was
+/// shown in them: `session.id`.
 const SESSION: &str = "session";
+
+/// Whether claims of other things are called so: no issuer, credential or set of API tokens can be.
+pub(super) fn is_taken(name: &str) -> bool {
+    name == certificate::NAME || name == SESSION
+}
 
 /// Two tokens of one issuer speak of different subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +224,8 @@ enum Source {
     Satisfied(usize),
     /// The name of the session or token for programs in which it was shown.
     Session(usize),
+    /// The name of whatever session or token for programs there is.
+    AnySession,
     /// A part of the client certificate.
     Certificate(Part),
 }
@@ -245,6 +253,12 @@ impl ClaimRef {
         {
             let part = Part::parse(rest).ok_or_else(|| format!("`{name}`: write `uri_san`, `dns_san` or `sha256`"))?;
             return Ok(Self { source: Source::Certificate(part) });
+        }
+        if name.0.first().is_some_and(|first| first == SESSION) {
+            let is_id = name.0.get(1..).is_some_and(|rest| rest == ["id"]);
+            return is_id
+                .then_some(Self { source: Source::AnySession })
+                .ok_or_else(|| format!("`{name}`: write `session.id`"));
         }
         let (issuer, rest) = match name.0.split_first() {
             Some((first, rest)) if trust.index_of(first).is_some() => {
@@ -274,7 +288,11 @@ impl ClaimRef {
     pub(super) fn issuer(&self) -> Option<IssuerIndex> {
         match &self.source {
             Source::Claim(issuer, _) | Source::Tenant(issuer) => Some(*issuer),
-            Source::Shown(..) | Source::Satisfied(_) | Source::Session(_) | Source::Certificate(_) => None,
+            Source::Shown(..)
+            | Source::Satisfied(_)
+            | Source::Session(_)
+            | Source::AnySession
+            | Source::Certificate(_) => None,
         }
     }
 
@@ -291,6 +309,10 @@ impl ClaimRef {
             Source::Shown(credential, path) => path.get(&facts.proof(*credential)?.proof.claims).map(Cow::Borrowed),
             Source::Session(credential) => {
                 facts.proof(*credential).and(facts.brought?.id()).map(|id| Cow::Owned(Value::from(id)))
+            }
+            Source::AnySession => {
+                let brought = facts.brought.filter(|brought| brought.is_anything())?;
+                brought.id().map(|id| Cow::Owned(Value::from(id)))
             }
             Source::Certificate(part) => facts.certificate()?.part(*part).map(Cow::Owned),
             Source::Satisfied(credential) => facts.proof(*credential).map(|_| Cow::Owned(Value::Bool(true))),

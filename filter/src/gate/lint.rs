@@ -41,6 +41,17 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
         if !issuer.require_exp {
             warnings.push(field.key("require_exp").error("tokens of this issuer may never expire"));
         }
+        if let Some(asked) = &issuer.introspection {
+            let field = field.key("introspection");
+            if !asked.require_audience {
+                warnings.push(
+                    field.key("require_audience").error("tokens that the issuer gave out for other services pass too"),
+                );
+            }
+            if !asked.require_token_type {
+                warnings.push(field.key("require_token_type").error("a refresh token may pass for an access token"));
+            }
+        }
         if issuer.from_params.is_some() {
             warnings.push(
                 field.key("from_params").error("tokens in addresses end up in logs and histories (RFC 6750 §5.3)"),
@@ -104,7 +115,7 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
     }
     for (header, claim) in &config.forward.headers {
         let is_bare = claim.0.first().is_some_and(|first| {
-            first != super::certificate::NAME
+            !super::facts::is_taken(first)
                 && gate.trust.index_of(first).is_none()
                 && gate.credentials.iter().all(|credential| credential.name != *first)
         });

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::Gate;
 use super::at::At;
-use super::compile::{Environment, read_secret};
+use super::client;
+use super::compile::Environment;
 use super::config::tree::FromNode;
 use super::config::{AuthMethod, Config, ConfigError, Field};
 use super::cookie;
@@ -26,8 +27,6 @@ use super::step_up::StepUp;
 
 /// How long a person may take to sign in.
 pub(super) const LIFETIME: Duration = Duration::from_secs(900);
-/// The shortest secret of a client, in bytes (threat 99).
-const SHORTEST_SECRET: usize = 8;
 /// The most logins, so that a choice stays one.
 const MOST: usize = 16;
 
@@ -44,6 +43,7 @@ pub(super) struct Login {
     pub(super) post_logout_path: Option<String>,
     /// Whether the provider is asked again before its tokens end.
     pub(super) refresh: bool,
+    pub(super) silent: bool,
     scope: String,
     prompt: Option<String>,
     title: String,
@@ -73,6 +73,9 @@ pub(super) struct Begun {
     /// The contexts of authentication that were asked for: the answer must be one of them.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) acr_values: Vec<String>,
+    /// Whether nobody asked for it, and nobody may be asked.
+    #[serde(rename = "q", default)]
+    pub(super) quiet: bool,
     /// The age that was asked for, in seconds.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
     pub(super) max_age: Option<u64>,
@@ -104,7 +107,7 @@ pub(super) fn compile(
                 "the provider's endpoints come from its metadata: issuers.{name} needs `keys: {{ discovery: true }}`, and no {{tenant}}"
             )));
         }
-        let visible = |text: &str| !text.is_empty() && text.len() <= 256 && text.bytes().all(|b| b.is_ascii_graphic());
+        let visible = client::is_word;
         if !visible(&login.client_id) {
             errors.push(field.key("client_id").error("between 1 and 256 visible characters"));
         }
@@ -115,20 +118,7 @@ pub(super) fn compile(
                 )),
             );
         }
-        let secret_field = field.key("client_secret");
-        let secret = match read_secret(&login.client_secret, &secret_field, environment).map(String::from_utf8) {
-            Ok(Ok(secret)) if secret.len() >= SHORTEST_SECRET && !secret.contains(char::is_control) => secret,
-            Ok(_) => {
-                errors.push(
-                    secret_field.error(format!("it needs at least {SHORTEST_SECRET} characters, and no line break")),
-                );
-                String::new()
-            }
-            Err(error) => {
-                errors.push(error);
-                String::new()
-            }
-        };
+        let secret = client::read_client_secret(&login.client_secret, &field.key("client_secret"), environment, errors);
         if !login.scopes.iter().any(|scope| scope == "openid") || !login.scopes.iter().all(|scope| visible(scope)) {
             errors.push(field.key("scopes").error("`openid` is one of them, and each is one word"));
         }
@@ -156,6 +146,7 @@ pub(super) fn compile(
             acr_values: login.acr_values.clone(),
             post_logout_path: login.post_logout_path.clone(),
             refresh: login.refresh,
+            silent: login.silent,
             scope: login.scopes.join(" "),
             prompt: login.prompt.clone(),
             title: login.title.clone().unwrap_or_else(|| name.clone()),
@@ -192,7 +183,7 @@ impl Gate {
         };
         let mut logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
         match (logins.next(), logins.next()) {
-            (Some(login), None) => match self.begin_login(login, target, step_up, at, around) {
+            (Some(login), None) => match self.begin_login(login, target, step_up, false, at, around) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             },
@@ -218,15 +209,17 @@ impl Gate {
     pub(super) fn chosen_login(&self, login: &Login, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
         let to = form_urlencoded::parse(at.query()).find(|(name, _)| name == "to");
         let to = to.map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
-        self.begin_login(login, way_back(to.as_bytes())?, None, at, around)
+        self.begin_login(login, way_back(to.as_bytes())?, None, false, at, around)
     }
 
     /// Sends a browser to the provider (§3.1.2.1). What a rule needs counts before what the login asks of everyone.
-    fn begin_login(
+    /// `quiet`: the provider may ask nobody.
+    pub(super) fn begin_login(
         &self,
         login: &Login,
         target: &str,
         step_up: Option<&StepUp>,
+        quiet: bool,
         at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
@@ -253,6 +246,7 @@ impl Gate {
             verifier,
             target: target.to_owned(),
             acr_values,
+            quiet,
             max_age,
         };
         let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
@@ -273,7 +267,7 @@ impl Gate {
         ] {
             query.append_pair(name, value);
         }
-        if let Some(prompt) = &login.prompt {
+        if let Some(prompt) = if quiet { Some("none") } else { login.prompt.as_deref() } {
             query.append_pair("prompt", prompt);
         }
         if let Some(max_age) = max_age {

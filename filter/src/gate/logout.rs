@@ -15,7 +15,7 @@ impl Gate {
     /// Answers at `/.carded/logout`.
     pub(super) fn logout(&self, leaves: bool, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
         let (sessions, origin) = (self.sessions.as_ref().ok_or_else(nobody)?, at.origin()?);
-        let session = sessions.read(at.request, origin, around.now);
+        let (session, _) = sessions.read(at.request, origin, around.now);
         // the login of last counts: browsers can be sent to one place only
         let login = session.logins.iter().rev().find_map(|held| self.logins.iter().find(|one| one.name == held.name));
         let end = match login.map(|login| (login, self.provider(login, at.known, around))) {
@@ -38,6 +38,9 @@ impl Gate {
         if !is_from_our_pages(self, at.request, origin) {
             return Err(Refusal::cross_site("signing out is asked for by our own pages only").into());
         }
+        if !self.end_session(sessions, &session, around) {
+            return Err(Refusal::internal_error("the logout could not be noted: try again").into());
+        }
         let mut reply = match end {
             Some((login, endpoint)) => {
                 let mut query = form_urlencoded::Serializer::new(String::new());
@@ -58,6 +61,9 @@ impl Gate {
         let brought = cookie::of_session(at.request);
         reply.set_cookies(brought.iter().map(|name| cookie::clear(name)));
         reply.headers.push(("set-cookie", cookie::clear(cookie::SESSION)));
+        if self.logins.iter().any(|login| login.silent) {
+            reply.headers.push(("set-cookie", cookie::set(cookie::QUIET, "1", sessions.lifetime)));
+        }
         Ok(reply)
     }
 }

@@ -5,22 +5,26 @@
 mod api_token;
 mod ask;
 mod at;
+mod backchannel;
 mod budget;
 mod cache;
 mod callback;
 mod certificate;
 mod changes;
+mod client;
 mod compile;
 pub mod config;
 mod cookie;
 mod credential;
 mod decide;
 mod effect;
+mod ended;
 mod endpoint;
 mod evidence;
 mod exchange;
 mod facts;
 mod forward;
+mod introspection;
 mod key;
 mod lent;
 mod lint;
@@ -38,6 +42,7 @@ mod possession;
 mod presentation;
 mod program;
 mod proof;
+mod quiet;
 mod refresh;
 mod reply;
 mod request;
@@ -66,6 +71,8 @@ pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Decision, Step};
 pub use effect::{Effect, EffectKind, Effected};
+pub use ended::Cells;
+pub use introspection::Inquiry;
 pub use lent::{Call, Lent};
 pub use once::{InMemory, Once, Spent};
 pub use reply::{Refusal, Reply};
@@ -150,7 +157,7 @@ impl Gate {
         let waiting = compile::waiting(config, &mut errors);
         let (mut issuers, mut extras) = (Vec::new(), Vec::new());
         for (name, issuer) in &config.issuers {
-            let compiled = compile::issuer(name, issuer, config, &fetching.clusters, environment, &mut errors);
+            let compiled = compile::issuer(name, issuer, config, &fetching, environment, &mut errors);
             if let Some((issuer, extra)) = compiled {
                 issuers.push(issuer);
                 extras.push(extra);
@@ -187,6 +194,7 @@ impl Gate {
             .enumerate()
             .filter_map(|(index, rule)| Rule::compile(rule, index, names, &sources, &mut errors))
             .collect();
+        introspection::check_rules(&rules, &extras, &mut errors);
         let roles: Vec<_> = extras.iter().map(|extra| extra.roles.clone()).collect();
         let policies = Policies::compile(&config.policies, names, &roles, &mut errors);
         let forward = Forward::compile(&config.forward, names, &mut errors);

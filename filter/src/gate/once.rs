@@ -1,7 +1,11 @@
 //! What works once within a process: nonces of presentations and DPoP proofs (threat 47). The store is bounded; a full
 //! one refuses rather than forgets.
 
+use std::collections::BTreeMap;
+
 use carded_verifier::Timestamp;
+
+use super::ended::Cells;
 
 /// A store of what was used, shared by the workers of one process.
 pub trait Once {
@@ -11,6 +15,8 @@ pub trait Once {
 
     /// Notes what was used until another time.
     fn hold(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp);
+    /// What else the workers of the process share.
+    fn cells(&mut self) -> &mut dyn Cells;
 }
 
 /// Whether something was used for the first time.
@@ -59,7 +65,8 @@ pub(super) fn hash_of(kind: &'static str, id: &[u8]) -> [u8; 32] {
 /// A store in memory of its own, for one worker alone: tests and tools.
 #[derive(Debug, Default)]
 pub struct InMemory {
-    used: std::collections::BTreeMap<[u8; 32], Timestamp>,
+    used: BTreeMap<[u8; 32], Timestamp>,
+    cells: BTreeMap<String, (Vec<u8>, u32)>,
 }
 
 /// The most that [`InMemory`] notes.
@@ -80,6 +87,24 @@ impl Once for InMemory {
 
     fn hold(&mut self, _: &'static str, id: &[u8; 32], until: Timestamp, _: Timestamp) {
         self.used.insert(*id, until);
+    }
+
+    fn cells(&mut self) -> &mut dyn Cells {
+        self
+    }
+}
+
+impl Cells for InMemory {
+    fn read(&mut self, name: &str) -> Option<(Vec<u8>, u32)> {
+        Some(self.cells.get(name).cloned().unwrap_or((Vec::new(), 1)))
+    }
+
+    fn write(&mut self, name: &str, value: &[u8], version: u32) -> bool {
+        let same = self.cells.get(name).map_or(1, |(_, known)| *known) == version;
+        if same {
+            self.cells.insert(name.to_owned(), (value.to_vec(), version.wrapping_add(1)));
+        }
+        same
     }
 }
 

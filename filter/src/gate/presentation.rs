@@ -345,8 +345,7 @@ impl Gate {
                 page.reply(403, known_code(&code))
             }
             Some(Answer::Granted(proofs)) => {
-                let session = sessions.read(at.request, origin, around.now);
-                let mut session = self.session_to_add_to(sessions, session, at.known, around.now)?;
+                let mut session = self.session_to_add_to(sessions, at, around)?;
                 if session.id.is_empty() {
                     session.id = random_text::<16>(around.random)
                         .ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?;

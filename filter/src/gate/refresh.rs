@@ -140,7 +140,7 @@ impl Gate {
             // what still holds does so until its end; somebody tries again when the lease is over
             Err(_) => return Ok(()),
         };
-        let mut session = sessions.read(request, origin, now);
+        let (mut session, _) = sessions.read(request, origin, now);
         match new {
             Some((new, set)) => {
                 let until = signed_in.until().saturating_add(OVERLAP);
@@ -159,13 +159,13 @@ impl Gate {
         if session.logins.is_empty() && session.proofs.is_empty() {
             cookies.push(cookie::clear(cookie::SESSION));
             brought.opened = None;
-            return self.weigh(brought, known, now);
+            return self.weigh(brought, known, around);
         }
         let sealed = sessions.seal(&session, request, origin, now, around.random)?;
         cookies.extend(sealed.cookies);
         let sealed = sealed.sealed.as_bytes();
         brought.opened = self.opened(sessions, Purpose::Session, origin, sealed, around.verdicts, now);
-        self.weigh(brought, known, now)
+        self.weigh(brought, known, around)
     }
 
     /// The refresh token of a login, which the request brings beside its session.

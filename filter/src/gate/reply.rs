@@ -151,6 +151,8 @@ refusals! {
     not_found: "not_found", 404, "There is nothing at this address";
     /// A document that the decision needs cannot be had.
     keys_unavailable: "keys_unavailable", 503, "The issuer's keys cannot be had at the moment";
+    /// An issuer cannot be asked about a token.
+    introspection_unavailable: "introspection_unavailable", 503, "The issuer cannot be asked about the token";
     /// Too many requests wait for documents.
     too_many_waiting: "too_many_waiting", 503, "Too many requests are waiting for keys";
     /// The filter itself failed.

@@ -6,9 +6,10 @@ use carded_verifier::revocation::{Kind, Mark, Marks, RevocationSource, Standing}
 use carded_verifier::{Documents, HttpsUrl, Timestamp};
 
 use super::Gate;
+use super::at::At;
 use super::compile::{Fetching, url_policy};
 use super::config::{Config, ConfigError, Field, OnFailure};
-use super::decide::Halt;
+use super::decide::{Around, Halt};
 use super::reply::Refusal;
 use super::session::{Opened, Session, Sessions};
 use super::signed_in::SignedIn;
@@ -64,13 +65,7 @@ impl Gate {
     }
 
     /// By what a session or a token for programs can be revoked, that was sealed then; nothing where nothing can be.
-    pub(super) fn marks_of(
-        &self,
-        sessions: &Sessions,
-        id: &str,
-        logins: &[SignedIn],
-        issued: Timestamp,
-    ) -> Option<Marks> {
+    pub(super) fn marks_of(&self, id: &str, logins: &[SignedIn], issued: Timestamp) -> Option<Marks> {
         if !self.trust.has_revocations() {
             return None;
         }
@@ -83,21 +78,28 @@ impl Gate {
             marks.push(Mark::of(Kind::Subject, &login.iss, &login.sub));
             marks.extend(login.sid.as_ref().map(|sid| Mark::of(Kind::ProviderSession, &login.iss, sid)));
             // a session is sealed again with each login and credential: the oldest of them counts
-            issued = issued.min(Timestamp::from_unix(login.ends).saturating_sub(sessions.lifetime));
+            issued = issued.min(Timestamp::from_unix(login.at));
         }
         Some(Marks::new(marks, Some(issued)))
     }
 
-    /// A session to add to. One that was revoked is left behind with its name: nothing of it goes into another.
+    /// A session to add to, which may be an empty one. One that was revoked or has ended is left behind with its name: nothing of
+    /// it goes into another.
     pub(super) fn session_to_add_to(
         &self,
         sessions: &Sessions,
-        session: Session,
-        known: &Documents,
-        now: Timestamp,
+        at: At<'_>,
+        around: &mut Around<'_>,
     ) -> Result<Session, Halt> {
-        let marks = self.marks_of(sessions, &session.id, &session.logins, now);
-        match self.not_revoked(marks.as_ref(), known, now) {
+        let (session, sealed) = sessions.read(at.request, at.origin()?, around.now);
+        if self
+            .endings(&session.id, &session.logins, sealed)
+            .is_some_and(|endings| endings.have_come(around.once.cells()))
+        {
+            return Ok(Session::default());
+        }
+        let marks = self.marks_of(&session.id, &session.logins, sealed);
+        match self.not_revoked(marks.as_ref(), at.known, around.now) {
             Ok(()) => Ok(session),
             Err(Halt::Refuse(why)) if why.code == REVOKED => Ok(Session::default()),
             Err(other) => Err(other),

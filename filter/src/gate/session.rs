@@ -19,6 +19,7 @@ use super::cache::Key;
 use super::config::tree::FromNode;
 use super::cookie;
 use super::decide::{Around, Halt};
+use super::ended::Endings;
 use super::possession::{SCHEME, spend_proof};
 use super::presentation::{redirect, way_back};
 use super::proof::{Proof, Shown, StatusSeen};
@@ -108,11 +109,18 @@ pub(super) struct Opened {
     id: String,
     /// By what it can be revoked, where anything can be.
     marks: Option<Marks>,
+    /// By what it can be ended, where anybody signs in.
+    endings: Option<Endings>,
     /// Under which it is remembered.
     key: Option<Key>,
 }
 
 impl Opened {
+    /// By what it can be ended; none where nobody signs in.
+    pub(super) fn endings(&self) -> Option<&Endings> {
+        self.endings.as_ref()
+    }
+
     /// By what it can be revoked; none where nothing can be.
     pub(super) fn marks(&self) -> Option<&Marks> {
         self.marks.as_ref()
@@ -132,6 +140,7 @@ impl Opened {
     pub(super) fn memory(&self) -> usize {
         let own = size_of::<Self>().saturating_add(self.thumbprint.capacity()).saturating_add(self.id.capacity());
         let own = own.saturating_add(self.marks.as_ref().map_or(0, Marks::memory));
+        let own = own.saturating_add(self.endings.as_ref().map_or(0, Endings::memory));
         let own = self.shown.iter().map(Shown::memory).fold(own, usize::saturating_add);
         self.logins.iter().map(KnownLogin::memory).fold(own, usize::saturating_add)
     }
@@ -206,15 +215,16 @@ impl Sessions {
         self.idle.unwrap_or(self.lifetime)
     }
 
-    /// The session that a request brings, whatever is in it; an empty one where there is none that opens.
-    pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> Session {
+    /// The session that a request brings, whatever is in it, and when it was sealed; an empty one where there is none that
+    /// opens.
+    pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> (Session, Timestamp) {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
         let open = |value| {
             let value = cookie::whole(request, value)?;
             self.sealer.open_long::<Session>(binding, &value, now, self.longest(), cookie::LONGEST_SESSION)
         };
         let opened = cookie::values(request, cookie::SESSION).take(4).find_map(open);
-        opened.map(|(session, _)| session).unwrap_or_default()
+        opened.unwrap_or_else(|| (Session::default(), now))
     }
 
     /// Seals a session.
@@ -263,7 +273,7 @@ impl Gate {
                 brought.by_cookie = true;
             }
         }
-        self.weigh(&mut brought, known, now)?;
+        self.weigh(&mut brought, known, around)?;
         // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
         if let Some(dpop) = use_ {
             spend_proof(&dpop, around)?;
@@ -277,8 +287,13 @@ impl Gate {
     }
 
     /// What of that which was brought holds now, and whether a provider is to be asked again.
-    pub(super) fn weigh(&self, brought: &mut Brought, known: &Documents, now: Timestamp) -> Result<(), Halt> {
-        if let Some(why) = brought.opened.as_ref().map_or(Ok(None), |opened| self.unless_revoked(opened, known, now))? {
+    pub(super) fn weigh(&self, brought: &mut Brought, known: &Documents, around: &mut Around<'_>) -> Result<(), Halt> {
+        let now = around.now;
+        if let Some(opened) = &brought.opened
+            && let Some(why) = self
+                .unless_ended(opened, around)
+                .map_or_else(|| self.unless_revoked(opened, known, now), |why| Ok(Some(why)))?
+        {
             if brought.by_token {
                 return Err(why.into());
             }
@@ -324,15 +339,17 @@ impl Gate {
         }
         let binding = Binding { purpose, origin, to: b"" };
         let mut logins = Vec::new();
+        let mut endings = None;
         let (content, issued, marks) = if is_token {
             let (token, issued) = sessions.sealer.open_dated::<Token>(binding, sealed, now, longest)?;
-            let marks = self.marks_of(sessions, &token.id, &[], issued);
+            let marks = self.marks_of(&token.id, &[], issued);
             (token, issued, marks)
         } else {
             let most = cookie::LONGEST_SESSION;
             let (session, issued) = sessions.sealer.open_long::<Session>(binding, sealed, now, longest, most)?;
             let ends = session.ends();
-            let marks = self.marks_of(sessions, &session.id, &session.logins, issued);
+            let marks = self.marks_of(&session.id, &session.logins, issued);
+            endings = self.endings(&session.id, &session.logins, issued);
             logins = session.logins.into_iter().filter_map(|login| self.known_login(login)).collect();
             let token = Token { proofs: session.proofs, thumbprint: String::new(), ends, id: session.id };
             (token, issued, marks)
@@ -340,7 +357,7 @@ impl Gate {
         let shown = content.proofs.into_iter().filter_map(|proof| self.shown(proof)).collect();
         let ends = Timestamp::from_unix(content.ends);
         let (thumbprint, id) = (content.thumbprint, content.id);
-        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint, id, marks, key });
+        let opened = Rc::new(Opened { shown, logins, issued, ends, thumbprint, id, marks, endings, key });
         if let Some(key) = key {
             verdicts.put_sealed(key, &opened, now);
         }
@@ -368,7 +385,7 @@ impl Gate {
             return None;
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
-        let session = sessions.read(request, origin, around.now);
+        let (session, _) = sessions.read(request, origin, around.now);
         let sealed = sessions.seal(&session, request, origin, around.now, around.random).ok()?;
         let mut reply = redirect(target.to_owned(), "ok");
         reply.set_cookies(sealed.cookies);

@@ -33,6 +33,9 @@ pub(super) struct SignedIn {
     /// When the person proved who they are: `auth_time`, or else when they came back from the provider.
     #[serde(rename = "t")]
     pub(super) since: i64,
+    /// When the person signed in here, in seconds since 1970.
+    #[serde(rename = "o", default)]
+    pub(super) at: i64,
     /// The provider's name for its own session.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(super) sid: Option<String>,
@@ -55,6 +58,7 @@ impl SignedIn {
             until: None,
             due: None,
             since: token.auth_time().map_or(now, |then| then.min(now)).unix(),
+            at: now.unix(),
             sid: text(token, "sid"),
             acr: text(token, "acr"),
             claims: kept(token, keep),

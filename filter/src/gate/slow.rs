@@ -62,6 +62,15 @@ impl Failures {
         source.turn != 0
     }
 
+    /// Whether bad evidence came from there lately. Nothing is read while nobody fails.
+    pub(super) fn is_watched(&self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) -> bool {
+        if self.sources.is_empty() {
+            return false;
+        }
+        let Some(key) = key(connection) else { return false };
+        self.sources.get(place(key)).is_some_and(|source| source.key == key && source.level(now) > 0)
+    }
+
     /// Notes that evidence was bad, as what somebody made up is. What was good once and ended, is for somebody else, or names a
     /// key or an issuer that is not known is not counted: nothing is guessed by it, and little work is made.
     pub(super) fn note(

@@ -6,6 +6,8 @@ mod certificates;
 mod configuration;
 mod decisions;
 mod exchange;
+mod introspection;
+mod leaving;
 mod lending;
 mod login;
 mod logout;
@@ -93,9 +95,14 @@ fn token(name: &str, claims: Value) -> String {
 /// What became of a request, in a form that tests can read.
 #[derive(Debug, PartialEq)]
 enum Became {
-    Forwarded { set: Vec<(String, String)>, removed: Vec<String> },
+    Forwarded {
+        set: Vec<(String, String)>,
+        removed: Vec<String>,
+    },
     Refused(u16, &'static str),
     Needs(String),
+    /// An issuer is asked about a token, at this address.
+    Asks(String),
 }
 
 struct Asked<'a> {
@@ -106,6 +113,8 @@ struct Asked<'a> {
     budget: Budget,
     /// How many signatures the last decision checked.
     verified: u32,
+    /// The last question about a token.
+    inquiry: Option<Inquiry>,
     /// What the proxy knows of the connection.
     connection: Vec<(&'static str, Vec<u8>)>,
 }
@@ -119,6 +128,7 @@ impl<'a> Asked<'a> {
             once: InMemory::default(),
             budget: Budget::default(),
             verified: 0,
+            inquiry: None,
             connection: Vec::new(),
         }
     }
@@ -150,6 +160,11 @@ impl<'a> Asked<'a> {
             Step::Need(fetch) => Became::Needs(fetch.url().to_string()),
             Step::Body(limit) => panic!("a body of {limit} bytes is asked for"),
             Step::Call(effect) => panic!("{effect:?}"),
+            Step::Ask(inquiry) => {
+                let url = inquiry.effect.url.to_string();
+                self.inquiry = Some(inquiry);
+                Became::Asks(url)
+            }
         }
     }
 }

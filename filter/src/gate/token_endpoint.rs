@@ -1,11 +1,10 @@
 //! A provider's token endpoint (RFC 6749 §3.2, OpenID Connect Core 1.0 §3.1.3 and §12.1): what is sent to it, as whom, and what comes
 //! back.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use carded_verifier::{FetchFailure, ProviderMetadata, json};
 use serde_json::Value;
 
+use super::client;
 use super::config::AuthMethod;
 use super::effect::{Effect, EffectKind, Effected};
 use super::login::Login;
@@ -61,15 +60,7 @@ impl Login {
             Some(method) => method == AuthMethod::ClientSecretPost,
             None => provider.secret_in_form,
         };
-        let authorization = if in_form {
-            form.append_pair("client_id", &self.client_id).append_pair("client_secret", &self.client_secret);
-            None
-        } else {
-            // both are form-encoded first
-            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            let pair = format!("{}:{}", encode(&self.client_id), encode(&self.client_secret));
-            Some(format!("Basic {}", STANDARD.encode(pair)))
-        };
+        let authorization = client::authenticate(&mut form, &self.client_id, &self.client_secret, in_form);
         Effect { kind, url: provider.token_endpoint.clone(), authorization, form: form.finish() }
     }
 }

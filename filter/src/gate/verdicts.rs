@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use carded_verifier::{Basis, Condensed, Documents, Timestamp, Trust};
+use carded_verifier::{Basis, Condensed, Denied, Documents, IssuerIndex, Timestamp, Trust};
 
 use super::cache::{Cache, Key};
 use super::cookie::LONGEST_SESSION;
@@ -41,6 +41,8 @@ enum Remembered {
     Token(Rc<Condensed>, Basis),
     Sealed(Rc<Opened>),
     Minted(Rc<Minted>),
+    /// What an issuer said no to, and until when that is not asked again.
+    Denied(Rc<Denied>, IssuerIndex, Timestamp),
 }
 
 impl Verdicts {
@@ -80,7 +82,7 @@ impl Verdicts {
     pub(super) fn minted(&mut self, key: &Key) -> Option<Rc<Minted>> {
         match self.kept.as_mut()?.cache.get(key)? {
             Remembered::Minted(minted) => Some(Rc::clone(minted)),
-            Remembered::Token(..) | Remembered::Sealed(_) => None,
+            _ => None,
         }
     }
 
@@ -123,6 +125,30 @@ impl Verdicts {
         if let Some(kept) = &mut self.kept {
             let bytes = condensed.memory().saturating_add(COUNTS);
             kept.cache.put(key, Remembered::Token(Rc::clone(condensed), basis), bytes, condensed.ends(), now);
+        }
+    }
+
+    /// What the issuer said no to a moment ago.
+    pub(super) fn denied(&mut self, key: &Key, issuer: IssuerIndex, now: Timestamp) -> Option<Rc<Denied>> {
+        match self.kept.as_mut()?.cache.get(key)? {
+            Remembered::Denied(denied, asked, until) if *asked == issuer && now < *until => Some(Rc::clone(denied)),
+            _ => None,
+        }
+    }
+
+    /// Remembers what the issuer said no to, for a moment.
+    pub(super) fn put_denied(
+        &mut self,
+        key: Key,
+        issuer: IssuerIndex,
+        denied: Denied,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        if let Some(kept) = &mut self.kept {
+            // its texts are short
+            let bytes = size_of::<Denied>().saturating_add(DENIED);
+            kept.cache.put(key, Remembered::Denied(Rc::new(denied), issuer, until), bytes, until, now);
         }
     }
 
@@ -169,5 +195,7 @@ fn kind_of_token(bound: Option<&str>) -> (Kind, &[u8]) {
     bound.map_or((Kind::Token, b""), |origin| (Kind::Exchanged, origin.as_bytes()))
 }
 
+/// What a refusal points to, about.
+const DENIED: usize = 192;
 /// What an `Rc` takes beside its content, with what the allocator takes.
 const COUNTS: usize = 32;

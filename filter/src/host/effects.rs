@@ -65,7 +65,7 @@ impl Effects {
     }
 }
 
-fn call(effect: &Effect, how: &Fetching) -> Result<u32, FetchFailure> {
+pub(super) fn call(effect: &Effect, how: &Fetching) -> Result<u32, FetchFailure> {
     let authority = effect.url.authority().to_ascii_lowercase();
     let cluster = how.clusters.get(&authority).ok_or(FetchFailure::HostNotConfigured)?;
     let mut headers = vec![

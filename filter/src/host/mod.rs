@@ -4,6 +4,7 @@
 // The ABI is made of raw pointers; `abi` is the only file that touches them.
 #[expect(unsafe_code, reason = "the proxy-wasm ABI is made of raw pointers")]
 mod abi;
+mod asks;
 mod effects;
 mod fetches;
 mod lent;

@@ -7,7 +7,7 @@
 use carded_verifier::Timestamp;
 
 use super::abi;
-use crate::gate::{Once, Spent};
+use crate::gate::{Cells, Once, Spent};
 
 /// How many buckets there are: a power of two below 256.
 const BUCKETS: u8 = 128;
@@ -30,6 +30,10 @@ impl Once for SharedOnce {
 
     fn hold(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) {
         note(kind, id, until, now, true);
+    }
+
+    fn cells(&mut self) -> &mut dyn Cells {
+        self
     }
 }
 
@@ -65,6 +69,16 @@ fn note(kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp, hel
         }
     }
     Spent::Full
+}
+
+impl Cells for SharedOnce {
+    fn read(&mut self, name: &str) -> Option<(Vec<u8>, u32)> {
+        read(name)
+    }
+
+    fn write(&mut self, name: &str, value: &[u8], version: u32) -> bool {
+        abi::set_shared_data(name, value, version)
+    }
 }
 
 fn read(key: &str) -> Option<(Vec<u8>, u32)> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use carded_verifier::Documents;
 use proxy_wasm::types::LogLevel;
 
+use super::asks::{Asked, Asks};
 use super::effects::{Done, Effects};
 use super::fetches::Fetches;
 use super::metrics::Metrics;
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     budget: Budget,
     fetches: Fetches,
     effects: Effects,
+    asks: Asks,
     waiters: Waiters,
     /// Streams of which a part is held back until the root context lets it go.
     held: Vec<u32>,
@@ -57,6 +59,7 @@ impl Worker {
             budget: Budget::default(),
             fetches: Fetches::default(),
             effects: Effects::default(),
+            asks: Asks::default(),
             waiters: Waiters::default(),
             held: Vec::new(),
             metrics: Metrics::define(&gate),
@@ -172,11 +175,14 @@ impl Worker {
         let now = Nanos::now();
         match self.effects.replied(token, headers, body_size, self.gate.fetching()) {
             Some(done) => self.effected(done),
-            None => {
-                let how = self.gate.fetching();
-                let woken = self.fetches.replied(token, headers, body_size, how, &mut self.known, now);
-                self.waiters.wake(woken);
-            }
+            None => match self.asks.replied(token, headers, body_size, self.gate.fetching()) {
+                Some((asked, answer)) => self.answered(asked, &answer, now),
+                None => {
+                    let how = self.gate.fetching();
+                    let woken = self.fetches.replied(token, headers, body_size, how, &mut self.known, now);
+                    self.waiters.wake(woken);
+                }
+            },
         }
         self.advance(now);
         self.answer(now);
@@ -192,6 +198,19 @@ impl Worker {
         for done in self.effects.advance(self.gate.fetching(), now, |context| waiters.has(context)) {
             self.effected(done);
         }
+        for (asked, answer) in self.asks.advance(self.gate.fetching(), now) {
+            self.answered(asked, &answer, now);
+        }
+    }
+
+    /// A question about a token came to its end: all who brought it go on.
+    fn answered(&mut self, asked: Asked, answer: &Effected, now: Nanos) {
+        self.metrics.fetched(answer.is_ok());
+        if let Err(why) = answer {
+            log(LogLevel::Warn, &format!("carded: an issuer could not be asked about a token: {why}"));
+        }
+        self.gate.answered(&asked.question, answer, &mut self.verdicts, now.timestamp());
+        self.waiters.wake(asked.waiters);
     }
 
     /// A call with an effect came to its end: the request that it was for goes on.
@@ -283,7 +302,7 @@ impl Worker {
                 self.effects.want(context, effect);
                 self.wake();
             }
-            Step::Need(fetch) => {
+            step @ (Step::Need(_) | Step::Ask(_)) => {
                 waiter.phase.set(Phase::Undecided);
                 waiter.fetches = waiter.fetches.saturating_add(1);
                 if waiter.fetches > MAX_FETCHES || waiter.deadline <= now {
@@ -297,7 +316,12 @@ impl Worker {
                     return;
                 }
                 self.metrics.waiting(self.waiters.len());
-                if self.fetches.want(fetch, Some(context)) {
+                let begins = match step {
+                    Step::Ask(question) => self.asks.want(question, context),
+                    Step::Need(fetch) => self.fetches.want(fetch, Some(context)),
+                    _ => false,
+                };
+                if begins {
                     self.wake();
                 }
             }

@@ -8,6 +8,7 @@ mod dcql;
 mod dids;
 mod documents;
 mod fuzz;
+mod introspection;
 mod issuers;
 mod jwt_vc;
 mod jwt_vp;

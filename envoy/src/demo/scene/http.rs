@@ -120,6 +120,18 @@ impl Reply {
         self
     }
 
+    /// Its status.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> u16 {
+        self.status
+    }
+
+    /// The value of a header.
+    #[cfg(test)]
+    pub(crate) fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self

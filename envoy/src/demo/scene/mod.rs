@@ -1,12 +1,14 @@
 //! The scene of the demo: a motor vehicle agency, a county clerk, a wine shop and a wallet, each under a name of its own, behind
 //! one Envoy on one port.
 
+mod account;
 mod clerk;
+mod desk;
 mod dmv;
 pub(super) mod http;
 mod issuer;
 pub(super) mod page;
-mod people;
+pub(super) mod people;
 pub(super) mod random;
 mod shop;
 mod status;
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clerk::Clerk;
+pub(crate) use desk::REVOKED;
 use dmv::Dmv;
 use http::{Reply, Request, Server, Service};
 use shop::Shop;
@@ -64,7 +67,7 @@ impl Scene {
             wallet: Pages::new(pages),
         };
         let log = directory.join("shop.jsonl");
-        let shop = Shop::new(&log)?;
+        let shop = Shop::new(&log, &at("idp"))?;
         Ok(Self { houses: Server::start(Arc::new(houses)).await?, shop: Server::start(Arc::new(shop)).await?, log })
     }
 

@@ -64,6 +64,11 @@ impl Person {
         format!("{} {}", self.given_name, self.family_name)
     }
 
+    /// Its address at the identity provider.
+    pub(crate) fn email(&self) -> String {
+        format!("{}@accounts.example", self.id)
+    }
+
     /// The claims about the person, by the names of OpenID Connect Core 1.0 section 5.1 and, for ages, of SD-JWT VC's examples.
     /// `now` is in seconds since 1970.
     pub(crate) fn claims(&self, now: i64) -> Value {

@@ -9,6 +9,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::account;
+use super::desk::{Desk, REVOKED};
 use super::http::{Reply, Request, Service};
 use super::page::{House, STYLE, escape, page};
 use crate::demo::site;
@@ -19,13 +21,14 @@ const HOUSE: House = House {
     name: "Corkwood & Daughters",
     motto: "Wine and other good things",
     mark: r#"<g fill="none" stroke="currentColor" stroke-width="1.7" stroke-linejoin="round" stroke-linecap="round"><path d="M7.5 3h9c.6 4.8-.6 9-4.5 9S6.9 7.8 7.5 3ZM12 12v8.5M8.5 20.500h7M7.300 7h9.400"/></g>"#,
-    links: &[("/", "Pantry"), ("/wine/", "Wine")],
+    links: &[("/", "Pantry"), ("/wine/", "Wine"), ("/account", "Account")],
 };
 
 /// The shop.
 #[derive(Debug)]
 pub(crate) struct Shop {
     log: Mutex<File>,
+    desk: Desk,
 }
 
 /// Something on a shelf.
@@ -51,12 +54,13 @@ const WINE: [Item; 4] = [
 ];
 
 impl Shop {
-    /// The shop, which writes its log to `log`.
+    /// The shop, which writes its log to `log` and whose people sign in at `issuer`.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub(crate) fn new(log: &Path) -> Result<Self> {
-        Ok(Self { log: Mutex::new(File::create(log).with_context(|| format!("cannot write {}", log.display()))?) })
+    pub(crate) fn new(log: &Path, issuer: &str) -> Result<Self> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        Ok(Self { log: Mutex::new(file), desk: Desk::new(issuer) })
     }
 
     fn write_down(&self, request: &Request) {
@@ -71,12 +75,18 @@ impl Shop {
 
 impl Service for Shop {
     fn answer(&self, request: &Request) -> Reply {
-        self.write_down(request);
+        // the gateway asks for this every other second
+        if request.path != REVOKED {
+            self.write_down(request);
+        }
         match request.path.as_str() {
             "/house.css" => Reply::text("text/css; charset=utf-8", STYLE),
             "/" if request.wants_html() => Reply::html(200, page(&HOUSE, "Pantry", &pantry())),
             "/wine" | "/wine/" => Reply::html(200, page(&HOUSE, "Wine", &wine(request))),
             path if path.starts_with("/wine/") => Reply::html(404, page(&HOUSE, "Sold out", "<h1>Sold out</h1>")),
+            "/bye" => account::bye(&HOUSE),
+            path if path.starts_with("/account") => account::answer(&HOUSE, request, &self.desk),
+            path if path.starts_with("/operator") => self.desk.answer(&HOUSE, request),
             _ => site::answer(request),
         }
     }
@@ -107,6 +117,12 @@ fn told(request: &Request) -> String {
     for (name, value) in &request.headers {
         if name.as_str().starts_with("x-carded-") {
             let value = latin1(value.as_bytes());
+            if name == "x-carded-token" {
+                lines.push_str(
+                    "<li><code>x-carded-token</code>: the same, signed by the gateway, for whoever wants proof</li>",
+                );
+                continue;
+            }
             let _ = write!(lines, "<li><code>{}: {}</code></li>", escape(name.as_str()), escape(&value));
         }
     }

@@ -32,6 +32,10 @@ pub struct LoginConfig {
     /// session's `lifetime` stays what it is.
     #[serde(default)]
     pub refresh: bool,
+    /// Whether a browser is signed in without a question where a rule's login is `optional` and the provider knows the person
+    /// (`prompt=none`, §3.1.2.1): tried once in `sessions.lifetime`, and not after a logout, with browsers that keep cookies.
+    #[serde(default)]
+    pub silent: bool,
     /// What people read where they can choose between providers; by default the name.
     pub title: Option<String>,
 }

@@ -7,6 +7,7 @@
 mod api_token;
 mod error;
 mod evidence;
+mod introspection;
 mod login;
 mod name;
 mod named;
@@ -26,6 +27,7 @@ pub use evidence::{
     AgeConfig, CredentialConfig, KeyReference, Otherwise, PresentationConfig, RootConfig, SessionsConfig, StatusConfig,
     TrustedIssuerConfig, UnavailableConfig, WalletConfig,
 };
+pub use introspection::IntrospectionConfig;
 pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
@@ -149,8 +151,12 @@ pub struct IssuerConfig {
     /// The allow-list of `alg` values. HS* only where it is named, and only with `keys.secret`.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<String>,
-    /// Where the keys come from: exactly one of the fields.
+    /// Where the keys come from: exactly one of the fields; none where `introspection.endpoint` is given and no token of the
+    /// issuer is a JWT.
+    #[serde(default)]
     pub keys: KeysConfig,
+    /// The issuer is asked about tokens that are no JWTs.
+    pub introspection: Option<IntrospectionConfig>,
     /// Headers that carry a token. Where no `from_*` is given: `authorization` with the prefix `Bearer `.
     pub from_headers: Option<Vec<FromHeader>>,
     /// Cookies that carry a token.
@@ -182,7 +188,7 @@ pub struct IssuerConfig {
 }
 
 /// Where an issuer's keys come from: exactly one field.
-#[derive(Debug, Clone, FromNode)]
+#[derive(Debug, Clone, Default, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {

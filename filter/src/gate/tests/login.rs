@@ -372,7 +372,7 @@ fn a_session_ends_after_its_lifetime_and_each_login_has_a_new_one() {
     let id = |door: &Door| {
         let cookie = format!("__Host-carded={}", door.cookies["__Host-carded"]);
         let request = Request::from_pairs([(&b"cookie"[..], cookie.as_bytes())]);
-        door.gate.sessions.as_ref().unwrap().read(&request, SHOP, Timestamp::from_unix(NOW))
+        door.gate.sessions.as_ref().unwrap().read(&request, SHOP, Timestamp::from_unix(NOW)).0
     };
     let before = id(&door);
     door.enter("/.carded/login/corp?to=/account");

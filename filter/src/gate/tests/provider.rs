@@ -38,8 +38,8 @@ pub(super) fn config() -> Value {
 pub(super) struct Door {
     pub(super) gate: Gate,
     pub(super) known: Documents,
-    verdicts: Verdicts,
-    once: InMemory,
+    pub(super) verdicts: Verdicts,
+    pub(super) once: InMemory,
     budget: Budget,
     counter: u64,
     pub(super) now: i64,
@@ -51,6 +51,10 @@ pub(super) struct Door {
     pub(super) calls: Vec<(String, Option<String>)>,
     /// What the token endpoint answers.
     pub(super) effected: Effected,
+    /// Which of its hosts the shop is asked by.
+    pub(super) host: &'static str,
+    /// What is sent where a body is read.
+    pub(super) body: String,
 }
 
 impl Door {
@@ -73,6 +77,8 @@ impl Door {
             metadata: json!({}),
             calls: Vec::new(),
             effected: Err(FetchFailure::Unreachable),
+            host: "shop.example.com",
+            body: String::new(),
             gate,
         }
     }
@@ -88,7 +94,7 @@ impl Door {
 
     /// A request without what the browser would send by itself.
     pub(super) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answered {
-        let pseudo = [(":method", method), (":path", path), (":authority", "shop.example.com"), (":scheme", "https")];
+        let pseudo = [(":method", method), (":path", path), (":authority", self.host), (":scheme", "https")];
         let pairs = pseudo.iter().chain(headers).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let mut request = Request::from_pairs(pairs);
         for _ in 0..8 {
@@ -116,13 +122,17 @@ impl Door {
                     let headers = reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
                     return Answered { status: reply.status, code: reply.code, headers, body: reply.body };
                 }
-                Step::Body(limit) => request = request.with_body(Vec::with_capacity(limit.min(1))),
+                Step::Body(limit) => {
+                    assert!(self.body.len() <= limit);
+                    request = request.with_body(self.body.clone().into_bytes());
+                }
                 Step::Call(effect) => {
                     assert_eq!(effect.url.as_str(), format!("{IDP}/token"));
                     assert!(request.effected(effect.kind).is_none(), "called twice for one request");
                     self.calls.push((effect.form, effect.authorization));
                     request = request.with_effected(effect.kind, self.effected.clone());
                 }
+                Step::Ask(question) => panic!("{question:?}"),
                 Step::Need(fetch) => {
                     let body = self.document(fetch.url().as_str());
                     let reply = carded_verifier::Reply { status: 200, body: body.into_bytes(), max_age: None };

@@ -160,6 +160,7 @@ impl Shop {
                     request = request.with_body(body.as_bytes().to_vec());
                 }
                 Step::Call(effect) => panic!("{effect:?}"),
+                Step::Ask(question) => panic!("{question:?}"),
                 Step::Need(fetch) => {
                     let reply = self.network(fetch.url().as_str());
                     self.fetched += 1;
