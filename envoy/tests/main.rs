@@ -21,6 +21,7 @@ mod lending;
 mod login;
 mod observe;
 mod paths;
+mod refresh;
 mod refuse;
 mod reload;
 mod revocation;

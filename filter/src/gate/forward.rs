@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::config::{ConfigError, Field, ForwardConfig};
 use super::facts::{ClaimRef, Facts, Names};
 use super::minting;
-use super::request::Request;
 
 /// The longest header that is made of a claim.
 const MAX_HEADER: usize = 8 * 1024;
@@ -223,6 +222,7 @@ fn push_json(text: &mut String, value: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::Request;
     use super::*;
     use serde_json::json;
 

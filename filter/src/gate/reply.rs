@@ -27,6 +27,11 @@ impl Reply {
         let headers = vec![("cache-control", "no-store".to_owned()), ("content-type", "application/json".to_owned())];
         Self { status, code, headers, body: format!("{body}\n"), grpc_status: None }
     }
+
+    /// Sets cookies.
+    pub(super) fn set_cookies(&mut self, sets: impl IntoIterator<Item = String>) {
+        self.headers.extend(sets.into_iter().map(|set| ("set-cookie", set)));
+    }
 }
 
 /// Why a request is refused.
@@ -45,7 +50,7 @@ pub struct Refusal {
     /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it.
     pub asked: Option<String>,
     /// A nonce for the next DPoP proof.
-    pub nonce: Option<String>,
+    pub nonce: Option<Box<str>>,
 }
 
 /// The algorithms of DPoP proofs (RFC 9449 §5.1).
@@ -140,6 +145,8 @@ refusals! {
     misdirected: "misdirected", 421, "This address is not served here";
     /// Too many presentations at once.
     too_many_presentations: "too_many_presentations", 503, "Too many presentations are being checked";
+    /// A session outgrows what browsers and proxies carry.
+    session_too_large: "session_too_large", 500, "The session is too large";
     /// It was revoked before its end.
     revoked: "revoked", 401, "This was revoked";
     /// What is revoked cannot be had.
@@ -197,7 +204,7 @@ impl Refusal {
         if let Some(challenge) = self.challenge() {
             headers.push(("www-authenticate", challenge));
         }
-        headers.extend(self.nonce.iter().map(|nonce| ("dpop-nonce", nonce.clone())));
+        headers.extend(self.nonce.iter().map(|nonce| ("dpop-nonce", String::from(&**nonce))));
         if matches!(self.status, 429 | 503) {
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
             headers.push(("retry-after", seconds.to_string()));

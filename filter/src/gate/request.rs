@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::effect::Effected;
+use super::effect::{EffectKind, Effected};
 
 /// A request's headers, pseudo headers (`:path`, `:method`, `:authority`, `:scheme`) included, in order, repeated ones
 /// and bytes that are no UTF-8 included. One buffer, with the places of names and values in it.
@@ -11,7 +11,7 @@ pub struct Request {
     buffer: Vec<u8>,
     places: Vec<(Range<usize>, Range<usize>)>,
     body: Option<Vec<u8>>,
-    effected: Option<Effected>,
+    effected: Vec<(EffectKind, Effected)>,
 }
 
 impl Request {
@@ -54,7 +54,7 @@ impl Request {
         if cursor > buffer.len() {
             return None;
         }
-        Some(Self { buffer, places, body: None, effected: None })
+        Some(Self { buffer, places, body: None, effected: Vec::new() })
     }
 
     /// All headers in order.
@@ -89,16 +89,17 @@ impl Request {
         Self { body: Some(body), ..self }
     }
 
-    /// What came of the call that was made for this request, where there was one.
+    /// What came of the call of this kind that was made for this request, where there was one.
     #[must_use]
-    pub fn effected(&self) -> Option<&Effected> {
-        self.effected.as_ref()
+    pub fn effected(&self, kind: EffectKind) -> Option<&Effected> {
+        self.effected.iter().find(|(of, _)| *of == kind).map(|(_, effected)| effected)
     }
 
-    /// The request with what came of its call.
+    /// The request with what came of a call.
     #[must_use]
-    pub fn with_effected(self, effected: Effected) -> Self {
-        Self { effected: Some(effected), ..self }
+    pub fn with_effected(mut self, kind: EffectKind, effected: Effected) -> Self {
+        self.effected.push((kind, effected));
+        self
     }
 
     /// Whether a header is there.
@@ -122,9 +123,9 @@ impl Request {
             .capacity()
             .saturating_add(self.places.len().saturating_mul(size_of::<(Range<usize>, Range<usize>)>()))
             .saturating_add(self.body.as_ref().map_or(0, Vec::capacity))
-            .saturating_add(
-                self.effected.as_ref().map_or(0, |reply| reply.as_ref().map_or(0, |reply| reply.body.len())),
-            )
+            .saturating_add(self.effected.iter().fold(0, |bytes, (_, effected)| {
+                bytes.saturating_add(effected.as_ref().map_or(0, |reply| reply.body.len()))
+            }))
     }
 
     fn slice(&self, place: &Range<usize>) -> &[u8] {
