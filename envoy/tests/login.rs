@@ -46,6 +46,17 @@ pub(crate) fn config() -> Value {
 
 /// Starts the provider; it ends when the child is dropped.
 pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more: Value) -> Result<Child> {
+    provider_with(packages, directory, port, more, &[]).await
+}
+
+/// The same with more in its environment. It writes to `people.log`.
+pub(crate) async fn provider_with(
+    packages: &Path,
+    directory: &Path,
+    port: u16,
+    more: Value,
+    environment: &[(&str, &str)],
+) -> Result<Child> {
     let redirect_uris = [SHOP, ACCOUNT].map(|origin| format!("{origin}/.carded/callback/corp"));
     let mut client = json!({
         "client_id": "shop", "client_secret": SECRET, "redirect_uris": redirect_uris,
@@ -59,6 +70,7 @@ pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more:
     let child = Command::new("node")
         .arg(packages.join("people.mjs"))
         .envs([("ISSUER", ISSUER), ("PORT", &port.to_string()), ("CLIENT", &client.to_string())])
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

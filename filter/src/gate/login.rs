@@ -41,6 +41,8 @@ pub(super) struct Login {
     pub(super) max_age: Option<Duration>,
     pub(super) acr_values: Vec<String>,
     pub(super) post_logout_path: Option<String>,
+    /// Whether the provider is asked again before its tokens end.
+    pub(super) refresh: bool,
     pub(super) silent: bool,
     scope: String,
     prompt: Option<String>,
@@ -72,7 +74,7 @@ pub(super) struct Begun {
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) acr_values: Vec<String>,
     /// Whether nobody asked for it, and nobody may be asked.
-    #[serde(rename = "q", default)]
+    #[serde(rename = "q", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) quiet: bool,
     /// The age that was asked for, in seconds.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +131,11 @@ pub(super) fn compile(
         if login.post_logout_path.as_deref().is_some_and(|path| way_back(path.as_bytes()).is_err()) {
             errors.push(field.key("post_logout_path").error("a path of ours, such as `/bye`"));
         }
+        if login.refresh && cookie::refresh(name).is_none() {
+            errors.push(
+                field.key("refresh").error("the login's name is in that of a cookie then: at most 32 characters"),
+            );
+        }
         logins.push(Login {
             name: name.clone(),
             issuer,
@@ -138,6 +145,7 @@ pub(super) fn compile(
             max_age: login.max_age.map(|span| span.duration()),
             acr_values: login.acr_values.clone(),
             post_logout_path: login.post_logout_path.clone(),
+            refresh: login.refresh,
             silent: login.silent,
             scope: login.scopes.join(" "),
             prompt: login.prompt.clone(),

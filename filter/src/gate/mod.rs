@@ -43,6 +43,7 @@ mod presentation;
 mod program;
 mod proof;
 mod quiet;
+mod refresh;
 mod reply;
 mod request;
 mod requirement;
@@ -53,9 +54,11 @@ mod session;
 mod signed_in;
 mod slow;
 mod step_up;
+mod token_endpoint;
 mod trace;
 mod undecided;
 mod verdicts;
+mod xfcc;
 
 use std::sync::Arc;
 
@@ -68,7 +71,7 @@ pub use compile::{Environment, Fetching, Waiting};
 pub use config::{AccessLog, Config, ConfigError};
 pub use cookie::sets_ours as sets_our_cookie;
 pub use decide::{Around, Decision, Step};
-pub use effect::{Effect, Effected};
+pub use effect::{Effect, EffectKind, Effected};
 pub use ended::Cells;
 pub use introspection::Inquiry;
 pub use lent::{Call, Lent};
@@ -130,6 +133,8 @@ pub struct Gate {
     forward: Forward,
     minting: Option<Minting>,
     exchange: Option<Exchange>,
+    /// Whether all names of client certificates are read from a header.
+    reads_forwarded: bool,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -230,6 +235,7 @@ impl Gate {
             forward,
             minting,
             exchange,
+            reads_forwarded: config.client_certificate.forwarded,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

@@ -52,6 +52,10 @@ pub(super) enum Purpose {
     Exchanged,
     /// What the browser keeps of a login: its cookie.
     Login,
+    /// A nonce for DPoP proofs.
+    Nonce,
+    /// A provider's refresh token.
+    Refresh,
 }
 
 impl Purpose {
@@ -65,6 +69,8 @@ impl Purpose {
             Self::Token => "token",
             Self::Exchanged => "exchanged",
             Self::Login => "login",
+            Self::Nonce => "nonce",
+            Self::Refresh => "refresh",
         }
     }
 }

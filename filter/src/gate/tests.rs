@@ -2,6 +2,7 @@
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
 mod api_tokens;
+mod audiences;
 mod certificates;
 mod configuration;
 mod decisions;
@@ -16,6 +17,7 @@ mod possession;
 mod presenting;
 mod programs;
 mod provider;
+mod refresh;
 mod remembered;
 mod revocation;
 mod sessions;

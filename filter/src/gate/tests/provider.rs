@@ -114,6 +114,7 @@ impl Door {
                 Step::Forward(changes) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut headers: Vec<_> = changes.set.iter().map(|(n, v)| (n.to_string(), text(v))).collect();
+                    headers.extend(decision.cookies.into_iter().map(|set| ("set-cookie".to_owned(), set)));
                     headers.extend(changes.removed().map(|name| (format!("-{}", text(name)), String::new())));
                     return Answered { status: 200, code: "forwarded", headers, body: String::new() };
                 }
@@ -127,9 +128,9 @@ impl Door {
                 }
                 Step::Call(effect) => {
                     assert_eq!(effect.url.as_str(), format!("{IDP}/token"));
-                    assert!(request.effected().is_none(), "called twice for one request");
+                    assert!(request.effected(effect.kind).is_none(), "called twice for one request");
                     self.calls.push((effect.form, effect.authorization));
-                    request = request.with_effected(self.effected.clone());
+                    request = request.with_effected(effect.kind, self.effected.clone());
                 }
                 Step::Ask(question) => panic!("{question:?}"),
                 Step::Need(fetch) => {
