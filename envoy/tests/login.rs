@@ -94,8 +94,9 @@ impl Browser {
     pub(crate) async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
         let (origin, path) = url.match_indices('/').nth(2).map_or((url, "/"), |(at, _)| url.split_at(at));
         let to = match origin {
-            SHOP | ACCOUNT => self.shop,
-            ISSUER => self.idp,
+            // with whatever port
+            of if [SHOP, ACCOUNT].iter().any(|ours| of.starts_with(ours)) => self.shop,
+            of if of.starts_with(ISSUER) => self.idp,
             other => bail!("nobody goes to {other}"),
         };
         let own = self.cookies.iter().filter(|((host, _), _)| host == origin);
@@ -154,8 +155,8 @@ pub(crate) fn between(text: &str, start: &str, end: &str) -> Option<String> {
     rest.split_once(end).map(|(found, _)| found.to_owned())
 }
 
-fn absolute(base: &str, to: &str) -> String {
-    let origin = [SHOP, ACCOUNT].into_iter().find(|origin| base.starts_with(origin)).unwrap_or(ISSUER);
+pub(crate) fn absolute(base: &str, to: &str) -> String {
+    let origin = base.match_indices('/').nth(2).map_or(base, |(at, _)| base.split_at(at).0);
     if to.starts_with('/') { format!("{origin}{to}") } else { to.to_owned() }
 }
 

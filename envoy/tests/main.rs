@@ -5,14 +5,17 @@
 
 mod common;
 
+mod certificates;
 mod configs;
 mod crash;
 mod demo;
 mod fetching;
+mod fleet;
 mod flood;
 mod foreign;
 mod forwarding;
 mod headers;
+mod introspection;
 mod leaving;
 mod lending;
 mod login;
@@ -21,8 +24,11 @@ mod paths;
 mod refresh;
 mod refuse;
 mod reload;
+mod revocation;
 mod rotation;
 mod scene;
+mod sidecar;
+mod slowing;
 mod streams;
 mod tokens;
 mod waiting;

@@ -34,6 +34,7 @@ pub struct VerifiedDpop {
     identity: Vec<u8>,
     until: Timestamp,
     thumbprint: String,
+    nonce: Option<String>,
 }
 
 impl VerifiedDpop {
@@ -45,6 +46,11 @@ impl VerifiedDpop {
     /// When it can no longer be used.
     pub fn until(&self) -> Timestamp {
         self.until
+    }
+
+    /// The `nonce` in it (section 9). Whether it is one that was given out is for the caller to see.
+    pub fn nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
     }
 
     /// The thumbprint of its key (RFC 7638, SHA-256, base64url).
@@ -157,5 +163,6 @@ pub fn verify(
     provider.verify(algorithm, &key, token.message, &token.signature).map_err(|_| DpopError::Signature)?;
     // the key first, at its fixed length: no two pairs read the same
     let identity = [thumbprint.as_bytes(), jti.as_bytes()].concat();
-    Ok(VerifiedDpop { identity, until: iat.saturating_add(WINDOW), thumbprint })
+    let nonce = text("nonce").map(str::to_owned);
+    Ok(VerifiedDpop { identity, until: iat.saturating_add(WINDOW), thumbprint, nonce })
 }

@@ -8,6 +8,7 @@ mod evidence;
 mod forwarding;
 mod host;
 mod hostile;
+mod introspection;
 mod leaving;
 mod lending;
 mod login;

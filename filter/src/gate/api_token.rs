@@ -48,6 +48,7 @@ pub(super) fn compile(
             places,
             forward: configured.forward,
             binding: BindingConfig::None,
+            dpop_nonce: false,
             roles,
             introspection: None,
         };

@@ -29,9 +29,11 @@ pub(super) fn options(requirement: &Requirement, facts: &Facts<'_>) -> Options {
 fn sets(requirement: &Requirement, facts: &Facts<'_>) -> Options {
     match requirement {
         met if met.is_met(facts) => vec![Vec::new()],
-        Requirement::Token(_) | Requirement::Tokens(_) | Requirement::Certificate(_) | Requirement::Login(_) => {
-            Vec::new()
-        }
+        Requirement::Token(_)
+        | Requirement::TokenFor(..)
+        | Requirement::Tokens(_)
+        | Requirement::Certificate(_)
+        | Requirement::Login(_) => Vec::new(),
         Requirement::Credential(index) => vec![vec![*index]],
         Requirement::Any(members) => members.iter().flat_map(|member| sets(member, facts)).take(MAX_OPTIONS).collect(),
         Requirement::All(members) => members.iter().fold(vec![Vec::new()], |so_far, member| {

@@ -1,7 +1,8 @@
 //! The certificate by which a caller proved itself when its connection was made (TLS client authentication, RFC 8446 §4.4.2;
 //! SPIFFE's X.509-SVID). The proxy checks its chain, the gate what stands in it.
 //!
-//! What the proxy tells: that there is one, its first URI and its first DNS name (RFC 5280 §4.2.1.6), and its SHA-256.
+//! What the proxy tells: that there is one, its first URI and its first DNS name (RFC 5280 §4.2.1.6), and its SHA-256; all its
+//! names in a header alone (`xfcc.rs`).
 //! Whether its chain was checked it does not tell: that is for the listener (`require_client_certificate` and a
 //! `validation_context` without `trust_chain_verification: ACCEPT_UNTRUSTED`). Nothing is asked of the host but where a rule
 //! or an issuer's `binding` needs it.
@@ -21,8 +22,10 @@ pub(super) const NAME: &str = "client_certificate";
 /// The caller's certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Certificate {
-    uri_san: Option<String>,
-    dns_san: Option<String>,
+    /// The first alone, unless the proxy tells them all.
+    pub(super) uri_sans: Vec<String>,
+    /// The same, in lower case.
+    pub(super) dns_sans: Vec<String>,
     sha256: [u8; 32],
 }
 
@@ -54,13 +57,12 @@ impl Certificate {
         let digest = connection("sha256_peer_certificate_digest")?;
         let mut name = |property| {
             let text = connection(property).and_then(|bytes| String::from_utf8(bytes).ok());
-            text.filter(|text| !text.is_empty())
+            Vec::from_iter(text.filter(|text| !text.is_empty()))
         };
-        Some(Self {
-            uri_san: name("uri_san_peer_certificate"),
-            dns_san: name("dns_san_peer_certificate").map(|name| name.to_ascii_lowercase()),
-            sha256: hex(std::str::from_utf8(&digest).ok()?)?,
-        })
+        let uri_sans = name("uri_san_peer_certificate");
+        let mut dns_sans = name("dns_san_peer_certificate");
+        dns_sans.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        Some(Self { uri_sans, dns_sans, sha256: hex(std::str::from_utf8(&digest).ok()?)? })
     }
 
     /// Its SHA-256.
@@ -76,15 +78,15 @@ impl Certificate {
     /// A part of it, as a claim; the digest in hexadecimal, as Envoy writes it.
     pub(super) fn part(&self, part: Part) -> Option<Value> {
         match part {
-            Part::UriSan => self.uri_san.as_deref().map(Value::from),
-            Part::DnsSan => self.dns_san.as_deref().map(Value::from),
+            Part::UriSan => self.uri_sans.first().map(|name| Value::from(name.as_str())),
+            Part::DnsSan => self.dns_sans.first().map(|name| Value::from(name.as_str())),
             Part::Sha256 => Some(to_hex(&self.sha256).into()),
         }
     }
 
     /// What it calls its owner: the URI, the DNS name, or else the digest.
     pub(super) fn subject(&self) -> String {
-        let name = self.uri_san.as_ref().or(self.dns_san.as_ref());
+        let name = self.uri_sans.first().or(self.dns_sans.first());
         name.cloned().unwrap_or_else(|| to_hex(&self.sha256))
     }
 }
@@ -139,8 +141,8 @@ impl Wanted {
 
     /// Whether a certificate is one of those.
     pub(super) fn admits(&self, certificate: &Certificate) -> bool {
-        let uri = |pattern: &String| certificate.uri_san.as_deref().is_some_and(|uri| uri_matches(pattern, uri));
-        let dns = |pattern: &String| certificate.dns_san.as_deref().is_some_and(|name| dns_matches(pattern, name));
+        let uri = |pattern: &String| certificate.uri_sans.iter().any(|uri| uri_matches(pattern, uri));
+        let dns = |pattern: &String| certificate.dns_sans.iter().any(|name| dns_matches(pattern, name));
         (self.uri_sans.is_empty() || self.uri_sans.iter().any(uri))
             && (self.dns_sans.is_empty() || self.dns_sans.iter().any(dns))
             && (self.digests.is_empty() || self.digests.contains(&certificate.sha256))
@@ -209,7 +211,7 @@ fn dns_matches(pattern: &str, name: &str) -> bool {
 }
 
 /// 32 bytes from 64 hexadecimal digits.
-fn hex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let digits = text.as_bytes();
     if digits.len() != 64 {

@@ -30,6 +30,8 @@ pub(super) struct IssuerExtra {
     pub(super) forward: bool,
     /// What its tokens are bound to.
     pub(super) binding: BindingConfig,
+    /// Whether proofs of a key carry a nonce of ours.
+    pub(super) dpop_nonce: bool,
     /// The claim that holds its roles.
     pub(super) roles: ClaimPath,
     /// How it is asked about tokens that are no JWTs.
@@ -252,6 +254,12 @@ pub(super) fn issuer(
         }
         places.push(PlaceKind::Header { name: "authorization".into(), prefix: super::possession::SCHEME.to_owned() });
     }
+    if configured.dpop_nonce {
+        let proofs = matches!(configured.binding, BindingConfig::IfPresent | BindingConfig::Dpop | BindingConfig::Any);
+        if !proofs || config.sessions.is_none() {
+            errors.push(field.key("dpop_nonce").error("it needs a `binding` with DPoP, and the keys of `sessions`"));
+        }
+    }
     let asked = configured.introspection.as_ref().map(|one| {
         let discovers = matches!(keys, Some(KeySource::Discovery));
         if configured.issuer.contains("{tenant}") {
@@ -277,8 +285,8 @@ pub(super) fn issuer(
         introspects: asked.is_some(),
         login_client_ids: config.login.get(name).iter().map(|login| login.client_id.clone()).collect(),
     };
-    let (forward, binding) = (configured.forward, configured.binding);
-    Some((issuer, IssuerExtra { places, forward, binding, roles: roles?, introspection: asked }))
+    let (forward, binding, dpop_nonce) = (configured.forward, configured.binding, configured.dpop_nonce);
+    Some((issuer, IssuerExtra { places, forward, binding, dpop_nonce, roles: roles?, introspection: asked }))
 }
 
 fn algorithms(configured: &IssuerConfig, field: &Field, errors: &mut Vec<ConfigError>) -> Vec<Algorithm> {

@@ -19,8 +19,8 @@ use super::once::Once;
 use super::path::Path;
 use super::place::PlaceKind;
 use super::policy::{Question, Says};
-use super::possession::spend_proof;
-use super::reply::{Refusal, Reply};
+use super::possession::{is_scheme, spend_proof};
+use super::reply::{Refusal, Reply, dpop_challenge};
 use super::request::{Repeated, Request};
 use super::rule::{Asks, Rule, Subject, is_token};
 use super::seal::Random;
@@ -125,6 +125,11 @@ impl Gate {
             endpoint::open_to_others(endpoint, reply);
             reply.set_cookies(decision.cookies.drain(..));
             let rule = decision.rule.and_then(|rule| self.rules.get(rule));
+            if reply.code == "token_missing"
+                && rule.is_some_and(|rule| rule.places.iter().any(|place| is_scheme(&place.kind)))
+            {
+                reply.headers.push(("www-authenticate", dpop_challenge("")));
+            }
             if reply.status == 401 && rule.is_some_and(|rule| asks_for_basic(rule, request)) {
                 let challenge = r#"Basic realm="carded", charset="UTF-8""#.to_owned();
                 reply.headers.push(("www-authenticate", challenge));
@@ -155,7 +160,10 @@ impl Gate {
             .map_err(|why| Refusal::path_ambiguous(format!("{}: send the path in its normal form", why.0)))?;
         trace.tell(|| Event::Path(path.as_str()));
         let mut at = At { request, path: &path, authority: &authority, origin: None, known };
-        let segments: Vec<&str> = path.segments().collect();
+        let mut segments = Vec::with_capacity(8);
+        for segment in path.segments() {
+            segments.push(segment);
+        }
         if segments.first() == Some(&RESERVED) {
             *endpoint = Endpoint::of(&segments);
             let Some(endpoint) = *endpoint else {
@@ -193,7 +201,7 @@ impl Gate {
         for shown in brought.shown() {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
-        let certificate = rule.certificate(around);
+        let certificate = rule.certificate(around, self.reads_forwarded.then_some(request))?;
         let mut facts = Facts::of_brought(&brought).with_certificate(certificate.as_ref());
         for held in &held {
             facts.add(&held.verified).map_err(|_| {
@@ -290,6 +298,12 @@ impl Gate {
         trace.tell(|| Event::Requirement(met, requirement.describe(self.names_of())));
         if met {
             return Ok(());
+        }
+        if requirement.is_for_another(facts) {
+            let what = requirement.describe(self.names_of());
+            return Err(Refusal::audience_mismatch(format!(
+                "this needs {what}, and the token is for another audience"
+            )));
         }
         if rule.places.is_empty() && !rule.reads_credentials {
             return Err(Refusal::client_certificate_required(format!(

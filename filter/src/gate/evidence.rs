@@ -18,8 +18,10 @@ use super::exchange;
 use super::place::{Place, PlaceKind};
 use super::possession::{self, Use};
 use super::reply::Refusal;
+use super::request::Request;
 use super::rule::{Asks, Rule};
 use super::trace::{Event, Trace};
+use super::xfcc;
 
 /// The most tokens that one request may present.
 const MAX_TOKENS: usize = 8;
@@ -134,7 +136,7 @@ impl Gate {
 
     /// Whether evidence that is not remembered is looked at now (threat 83).
     pub(super) fn not_slowed(&self, around: &mut Around<'_>) -> Result<(), Refusal> {
-        if around.budget.failures.slows(around.connection, around.now) {
+        if around.budget.failures.slows(around.connection, 0, around.now) {
             return Err(Refusal::too_many_failures("too many tokens from this address did not hold: try again later")
                 .retry_after(Duration::from_secs(1)));
         }
@@ -185,11 +187,20 @@ fn denied_token(denied: &Denied, around: &mut Around<'_>, trace: &mut impl Trace
 
 impl Rule {
     /// The caller's certificate, where the rule names it. One that it does not name is no evidence.
-    pub(super) fn certificate(&self, around: &mut Around<'_>) -> Option<Certificate> {
+    /// With the request that says all its names, where these are read.
+    pub(super) fn certificate(
+        &self,
+        around: &mut Around<'_>,
+        forwarded: Option<&Request>,
+    ) -> Result<Option<Certificate>, Refusal> {
         if !self.reads_certificate {
-            return None;
+            return Ok(None);
         }
-        let (Asks::Require(requirement) | Asks::Optional(requirement)) = &self.asks else { return None };
-        Certificate::of(around.connection).filter(|certificate| requirement.names_certificate(Some(certificate)))
+        let (Asks::Require(requirement) | Asks::Optional(requirement)) = &self.asks else { return Ok(None) };
+        let Some(mut certificate) = Certificate::of(around.connection) else { return Ok(None) };
+        if let Some(request) = forwarded {
+            xfcc::add_names(&mut certificate, request)?;
+        }
+        Ok(Some(certificate).filter(|certificate| requirement.names_certificate(Some(certificate))))
     }
 }

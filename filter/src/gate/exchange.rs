@@ -165,9 +165,16 @@ impl Gate {
             let issued = issued_of(sealed).filter(|issued| is_in_time(*issued, now, exchange.lifetime));
             return issued.map(|_| (verified, Some(key))).ok_or_else(|| ended().into());
         }
+        self.not_slowed(around)?;
         let longest = self.limits.token_bytes;
         let original = sessions.sealer.open_long::<String>(binding(origin), sealed, now, exchange.lifetime, longest);
-        let (original, _) = original.ok_or_else(ended)?;
+        let Some((original, _)) = original else {
+            // what is in time and does not open was never sealed here
+            if issued_of(sealed).is_some_and(|issued| is_in_time(issued, now, exchange.lifetime)) {
+                around.budget.failures.count(around.connection, 0, now);
+            }
+            return Err(ended().into());
+        };
         *checked = checked.saturating_add(1);
         let verified = self.judge(original.as_bytes(), key, place, known, around, trace)?;
         // an issuer whose tokens are no longer exchanged

@@ -179,6 +179,16 @@ pub(super) fn asked_of_tokens<'a>(
         }
     }
     for rule in rules {
+        let mut for_audiences = Vec::new();
+        if let Asks::Require(requirement) | Asks::Optional(requirement) = &rule.asks {
+            requirement.audiences(&mut for_audiences);
+        }
+        for (issuer, audiences) in for_audiences {
+            let Some(paths) = asked.get_mut(issuer.as_usize()) else { continue };
+            if !paths.contains(&audiences.claim) {
+                paths.push(audiences.claim.clone());
+            }
+        }
         let (Some(step_up), Asks::Require(requirement)) = (&rule.step_up, &rule.asks) else { continue };
         for issuer in requirement.issuers() {
             let Some(paths) = asked.get_mut(issuer.as_usize()) else { continue };

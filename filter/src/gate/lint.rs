@@ -13,6 +13,11 @@ pub(super) fn warnings(config: &Config, gate: &Gate) -> Vec<ConfigError> {
             Field::top("danger_allow_http_localhost").error("http is admitted for *.localhost: for development only"),
         );
     }
+    if config.client_certificate.forwarded {
+        warnings.push(Field::top("client_certificate").key("forwarded").error(
+            "set `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details: { uri: true, dns: true }` on the listener",
+        ));
+    }
     let rules = Field::top("rules");
     for (index, rule) in gate.rules.iter().enumerate() {
         let earlier = gate.rules.iter().take(index).position(|earlier| earlier.shadows(rule));

@@ -89,7 +89,7 @@ pub(super) struct Begun {
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) acr_values: Vec<String>,
     /// Whether nobody asked for it, and nobody may be asked.
-    #[serde(rename = "q", default)]
+    #[serde(rename = "q", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) quiet: bool,
     /// The age that was asked for, in seconds.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,7 @@ mod trace;
 mod undecided;
 mod userinfo;
 mod verdicts;
+mod xfcc;
 
 use std::sync::Arc;
 
@@ -133,6 +134,8 @@ pub struct Gate {
     forward: Forward,
     minting: Option<Minting>,
     exchange: Option<Exchange>,
+    /// Whether all names of client certificates are read from a header.
+    reads_forwarded: bool,
     fetching: Fetching,
     waiting: Waiting,
     cached_verdicts: usize,
@@ -233,6 +236,7 @@ impl Gate {
             forward,
             minting,
             exchange,
+            reads_forwarded: config.client_certificate.forwarded,
             fetching,
             waiting,
             cached_verdicts: usize::try_from(config.limits.cached_verdicts.unwrap_or(10_000)).unwrap_or(0),

@@ -17,9 +17,16 @@ use super::once::{NotSpent, spend};
 use super::place::PlaceKind;
 use super::reply::Refusal;
 use super::request::Request;
+use super::seal::{Binding, Purpose};
+use super::slow;
 
 /// What stands before a token that is bound to a key (RFC 9449 §7.1).
 pub(super) const SCHEME: &str = "DPoP ";
+
+/// How long a nonce for proofs is good.
+const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+/// The longest nonce that is opened.
+const LONGEST_NONCE: usize = 256;
 
 /// Whether what stands there is a token of ours for programs, which is sealed and has no dot, and no issuer's.
 pub(super) fn is_sealed(place: &PlaceKind, token: &[u8]) -> bool {
@@ -89,8 +96,37 @@ impl Gate {
             return Err(Refusal::token_bound(why).into());
         }
         let origin = self.origins.of(by.request, by.authority).ok_or_else(Refusal::not_ours)?;
-        let proof = self.proof_of_key(by.request, by.target, origin, by.token, thumbprint, around.now)?;
+        let about = slow::about(thumbprint);
+        if around.budget.failures.slows(around.connection, about, around.now) {
+            let why = "too many proofs for this token did not hold: try again later";
+            return Err(Refusal::too_many_failures(why).retry_after(Duration::from_secs(1)).into());
+        }
+        let proof = self.proof_of_key(by.request, by.target, origin, by.token, thumbprint, around.now);
+        if proof.is_err() && by.request.has("dpop") {
+            around.budget.failures.count(around.connection, about, around.now);
+        }
+        let proof = proof?;
+        if self.issuers.get(verified.issuer_index().as_usize()).is_some_and(|it| it.dpop_nonce) {
+            self.nonce_is_ours(&proof, origin, around)?;
+        }
         Ok(Some(proof))
+    }
+
+    /// Whether a proof was made for a nonce that was given out here a moment ago (RFC 9449 §9). Nothing is kept of it: what is
+    /// sealed says itself when and where that was.
+    fn nonce_is_ours(&self, proof: &VerifiedDpop, origin: &str, around: &mut Around<'_>) -> Result<(), Refusal> {
+        let binding = Binding { purpose: Purpose::Nonce, origin, to: b"" };
+        let sealer = self.sessions.as_ref().map(|sessions| &sessions.sealer);
+        let ours = proof.nonce().zip(sealer).is_some_and(|(nonce, sealer)| {
+            sealer.open_long::<String>(binding, nonce.as_bytes(), around.now, NONCE_LIFETIME, LONGEST_NONCE).is_some()
+        });
+        if ours {
+            return Ok(());
+        }
+        let mut refusal = Refusal::use_dpop_nonce("make a proof with the nonce in the header DPoP-Nonce");
+        refusal.nonce =
+            sealer.and_then(|sealer| sealer.seal(binding, &"", around.now, around.random)).map(String::into_boxed_str);
+        Err(refusal)
     }
 
     /// The proof of a key in the header `dpop`, for this request and this token.

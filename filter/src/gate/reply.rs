@@ -49,6 +49,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it.
     pub asked: Option<String>,
+    /// A nonce for the next DPoP proof.
+    pub nonce: Option<Box<str>>,
 }
 
 /// The algorithms of DPoP proofs (RFC 9449 §5.1).
@@ -60,7 +62,7 @@ macro_rules! refusals {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(detail: impl Into<String>) -> Self {
-                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None }
+                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None, nonce: None }
             })*
 
             /// Every code that the gate itself can answer with, its status and its title. Those of the verifier are in
@@ -79,6 +81,8 @@ refusals! {
     token_missing: "token_missing", 401, "A token is needed";
     /// Two tokens of one issuer speak of different subjects.
     token_ambiguous: "token_ambiguous", 401, "Two tokens speak of different subjects";
+    /// A token is good, but not for the audience that the rule asks for.
+    audience_mismatch: "audience_mismatch", 401, "The token is for another audience";
     /// A client certificate is needed, and there is none, or another one.
     client_certificate_required: "client_certificate_required", 403, "A client certificate is needed";
     /// No rule matches.
@@ -111,6 +115,8 @@ refusals! {
     access_token_invalid: "access_token_invalid", 401, "The token cannot be used";
     /// The proof that comes with a token for programs is not good.
     dpop_proof_invalid: "dpop_proof_invalid", 401, "The proof of the holder's key does not hold";
+    /// A proof must be made with a nonce, which comes with this.
+    use_dpop_nonce: "use_dpop_nonce", 401, "The proof needs a nonce of ours";
     /// A request that a session carries comes from somewhere else.
     cross_site: "cross_site", 403, "This request does not come from our own pages";
     /// The wallet's answer cannot be read.
@@ -175,6 +181,7 @@ impl Refusal {
             detail: denied.detail().to_owned(),
             retry_after,
             asked: None,
+            nonce: None,
         }
     }
 
@@ -197,6 +204,7 @@ impl Refusal {
         if let Some(challenge) = self.challenge() {
             headers.push(("www-authenticate", challenge));
         }
+        headers.extend(self.nonce.iter().map(|nonce| ("dpop-nonce", String::from(&**nonce))));
         if matches!(self.status, 429 | 503) {
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
             headers.push(("retry-after", seconds.to_string()));
@@ -225,13 +233,10 @@ impl Refusal {
     fn challenge(&self) -> Option<String> {
         let error = match (self.status, self.code) {
             (401, "token_missing" | "login_required") => return Some(r#"Bearer realm="carded""#.to_owned()),
-            (401, "presentation_required") => return Some(format!(r#"DPoP realm="carded", algs="{DPOP_ALGORITHMS}""#)),
-            (401, "access_token_invalid") => {
-                return Some(format!(r#"DPoP realm="carded", error="invalid_token", algs="{DPOP_ALGORITHMS}""#));
-            }
-            (401, "dpop_proof_invalid") => {
-                return Some(format!(r#"DPoP realm="carded", error="invalid_dpop_proof", algs="{DPOP_ALGORITHMS}""#));
-            }
+            (401, "presentation_required") => return Some(dpop_challenge("")),
+            (401, "access_token_invalid") => return Some(dpop_challenge("invalid_token")),
+            (401, "dpop_proof_invalid") => return Some(dpop_challenge("invalid_dpop_proof")),
+            (401, "use_dpop_nonce") => return Some(dpop_challenge("use_dpop_nonce")),
             (401, "insufficient_user_authentication") => "insufficient_user_authentication",
             (401, _) => "invalid_token",
             (403, "policy_denied") => "insufficient_scope",
@@ -254,6 +259,12 @@ impl Refusal {
             _ => 13,   // INTERNAL
         }
     }
+}
+
+/// RFC 9449 §7.1: a challenge to prove a key, with an error or without.
+pub(super) fn dpop_challenge(error: &str) -> String {
+    let (name, end) = if error.is_empty() { ("", "") } else { ("error=\"", "\", ") };
+    format!(r#"DPoP realm="carded", {name}{error}{end}algs="{DPOP_ALGORITHMS}""#)
 }
 
 /// RFC 6750 §3: `error_description` has visible ASCII but `"` and `\`.

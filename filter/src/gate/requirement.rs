@@ -1,9 +1,10 @@
 //! What a rule asks for: tokens of named issuers and named credentials, nested in `any` and `all`.
 
-use carded_verifier::{IssuerIndex, Ordered};
+use carded_verifier::{ClaimPath, Condensed, IssuerIndex, Ordered};
+use serde_json::Value;
 
 use super::certificate::{Certificate, Wanted};
-use super::config::{ConfigError, Field, Requirement as Configured};
+use super::config::{ConfigError, Field, Requirement as Configured, TokenForConfig, TokenRequirement};
 use super::facts::{Facts, Names};
 
 /// How deep requirements may nest.
@@ -16,6 +17,8 @@ const FEW: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Requirement {
     Token(IssuerIndex),
+    /// A token of this issuer whose `aud` names one of these.
+    TokenFor(IssuerIndex, Audiences),
     /// A token of any of these, in order: where many are named, a member is found without looking at each.
     Tokens(Vec<IssuerIndex>),
     /// One of these client certificates.
@@ -26,6 +29,25 @@ pub(super) enum Requirement {
     Login(IssuerIndex),
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
+}
+
+/// Audiences of an issuer that are good enough for a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Audiences {
+    names: Vec<String>,
+    /// Of `aud` in a token.
+    pub(super) claim: ClaimPath,
+}
+
+impl Audiences {
+    /// Whether a token of the issuer is for one of these: its `aud` is a text or a list of texts, which was checked.
+    fn admit(&self, token: &Condensed) -> bool {
+        let ours = |aud: &Value| aud.as_str().is_some_and(|aud| self.names.iter().any(|name| name == aud));
+        match token.claim(&self.claim) {
+            Some(Value::Array(all)) => all.iter().any(ours),
+            one => one.is_some_and(ours),
+        }
+    }
 }
 
 impl Requirement {
@@ -65,7 +87,10 @@ impl Requirement {
         match configured {
             Configured::Any(list) => members("any", list).map(Self::any),
             Configured::All(list) => members("all", list).map(Self::All),
-            Configured::Token(name) | Configured::ApiToken(name) => {
+            Configured::Token(TokenRequirement::For(configured)) => {
+                Self::token_for(configured, &field.key("token"), names, errors)
+            }
+            Configured::Token(TokenRequirement::Of(name)) | Configured::ApiToken(name) => {
                 let (key, kind, list) = match configured {
                     Configured::ApiToken(_) => ("api_token", "set", "api_tokens"),
                     _ => ("token", "issuer", "issuers"),
@@ -99,6 +124,28 @@ impl Requirement {
         }
     }
 
+    /// A rule may only narrow what the issuer's tokens are for.
+    fn token_for(
+        configured: &TokenForConfig,
+        field: &Field,
+        names: Names<'_>,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<Self> {
+        let TokenForConfig { issuer: name, audiences } = configured;
+        let index = names.trust.index_of(name).filter(|index| !names.trust.is_api_tokens(*index));
+        let Some((index, issuer)) = index.and_then(|index| Some((index, names.trust.issuer(index)?))) else {
+            errors.push(field.key("issuer").error(format!("there is no issuer `{name}` under `issuers`")));
+            return None;
+        };
+        let other = audiences.iter().find(|audience| !issuer.audiences.contains(audience));
+        if other.is_some() || audiences.is_empty() {
+            let why = format!("name one or more of issuers.{name}.audiences: a rule can only narrow them");
+            errors.push(field.key("audiences").error(why));
+        }
+        let claim = ClaimPath::from_names(vec!["aud".to_owned()]).ok()?;
+        Some(Self::TokenFor(index, Audiences { names: audiences.clone(), claim }))
+    }
+
     /// Any of these; tokens among them are looked up together where there are many.
     fn any(members: Vec<Self>) -> Self {
         let (tokens, mut others): (Vec<_>, Vec<_>) =
@@ -116,6 +163,7 @@ impl Requirement {
     pub(super) fn is_met(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Token(issuer) => facts.token(*issuer).is_some(),
+            Self::TokenFor(issuer, audiences) => facts.token(*issuer).is_some_and(|token| audiences.admit(token)),
             Self::Tokens(issuers) => {
                 facts.all().any(|verified| issuers.binary_search(&verified.issuer_index()).is_ok())
             }
@@ -125,6 +173,22 @@ impl Requirement {
             Self::Any(members) => members.iter().any(|member| member.is_met(facts)),
             Self::All(members) => members.iter().all(|member| member.is_met(facts)),
         }
+    }
+
+    /// The tokens that must be for an audience, with their issuers.
+    pub(super) fn audiences<'a>(&'a self, found: &mut Vec<(IssuerIndex, &'a Audiences)>) {
+        match self {
+            Self::TokenFor(issuer, audiences) => found.push((*issuer, audiences)),
+            Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.audiences(found)),
+            _ => {}
+        }
+    }
+
+    /// Whether a token is there that would be enough but for what it is for.
+    pub(super) fn is_for_another(&self, facts: &Facts<'_>) -> bool {
+        let mut wanted = Vec::new();
+        self.audiences(&mut wanted);
+        wanted.iter().any(|(issuer, audiences)| facts.token(*issuer).is_some_and(|token| !audiences.admit(token)))
     }
 
     /// Every issuer that is named, once, in their order.
@@ -138,7 +202,7 @@ impl Requirement {
     /// Whether a credential is named: this one, or any.
     pub(super) fn names_credential(&self, which: Option<usize>) -> bool {
         match self {
-            Self::Token(_) | Self::Tokens(_) | Self::Certificate(_) | Self::Login(_) => false,
+            Self::Token(_) | Self::TokenFor(..) | Self::Tokens(_) | Self::Certificate(_) | Self::Login(_) => false,
             Self::Credential(credential) => which.is_none_or(|which| which == *credential),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_credential(which)),
         }
@@ -147,7 +211,7 @@ impl Requirement {
     /// Whether a client certificate is named: one that admits this, or any.
     pub(super) fn names_certificate(&self, which: Option<&Certificate>) -> bool {
         match self {
-            Self::Token(_) | Self::Tokens(_) | Self::Credential(_) | Self::Login(_) => false,
+            Self::Token(_) | Self::TokenFor(..) | Self::Tokens(_) | Self::Credential(_) | Self::Login(_) => false,
             Self::Certificate(wanted) => which.is_none_or(|which| wanted.admits(which)),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_certificate(which)),
         }
@@ -156,7 +220,7 @@ impl Requirement {
     /// Whether a login is named: at this issuer, or any.
     pub(super) fn names_login(&self, which: Option<IssuerIndex>) -> bool {
         match self {
-            Self::Token(_) | Self::Tokens(_) | Self::Credential(_) | Self::Certificate(_) => false,
+            Self::Token(_) | Self::TokenFor(..) | Self::Tokens(_) | Self::Credential(_) | Self::Certificate(_) => false,
             Self::Login(issuer) => which.is_none_or(|which| which == *issuer),
             Self::Any(members) | Self::All(members) => members.iter().any(|member| member.names_login(which)),
         }
@@ -167,7 +231,7 @@ impl Requirement {
     pub(super) fn wanted_logins(&self, facts: &Facts<'_>) -> Option<Vec<IssuerIndex>> {
         match self {
             met if met.is_met(facts) => Some(Vec::new()),
-            Self::Token(_) | Self::Tokens(_) | Self::Certificate(_) => None,
+            Self::Token(_) | Self::TokenFor(..) | Self::Tokens(_) | Self::Certificate(_) => None,
             Self::Credential(_) => Some(Vec::new()),
             Self::Login(issuer) => Some(vec![*issuer]),
             Self::Any(members) => {
@@ -184,7 +248,7 @@ impl Requirement {
     fn collect(&self, found: &mut Vec<IssuerIndex>) {
         match self {
             Self::Credential(_) | Self::Certificate(_) | Self::Login(_) => {}
-            Self::Token(issuer) => found.push(*issuer),
+            Self::Token(issuer) | Self::TokenFor(issuer, _) => found.push(*issuer),
             Self::Tokens(issuers) => found.extend(issuers),
             Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.collect(found)),
         }
@@ -201,6 +265,9 @@ impl Requirement {
         };
         match self {
             Self::Token(issuer) => format!("a token of {}", name(issuer)),
+            Self::TokenFor(issuer, audiences) => {
+                format!("a token of {} for {}", name(issuer), audiences.names.join(" or "))
+            }
             Self::Tokens(issuers) => {
                 let first: Vec<_> = issuers.iter().take(FEW).map(name).collect();
                 let more = issuers.len().saturating_sub(FEW);

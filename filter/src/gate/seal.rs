@@ -52,6 +52,8 @@ pub(super) enum Purpose {
     Exchanged,
     /// What the browser keeps of a login: its cookie.
     Login,
+    /// A nonce for DPoP proofs.
+    Nonce,
     /// A provider's refresh token.
     Refresh,
 }
@@ -67,6 +69,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Exchanged => "exchanged",
             Self::Login => "login",
+            Self::Nonce => "nonce",
             Self::Refresh => "refresh",
         }
     }

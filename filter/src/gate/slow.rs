@@ -4,6 +4,10 @@
 //! [`FORGIVEN`] a second are forgiven, only one in [`ONE_IN`] of its requests with evidence that is not remembered is looked at; the others get a
 //! 429 at once. So whoever shares the address comes through with a few tries and nobody is locked out; who was let in before is not
 //! slowed at all, since what is remembered is not asked here. Names of users play no part.
+//!
+//! Proofs of a key are checked with each use, also of what is remembered: their failures count for the address together with
+//! the key that the token is bound to. Who tries a token that is not theirs slows nobody but those who use the same one from the same
+//! address.
 
 use carded_verifier::{Code, Denied, Timestamp};
 use std::net::{IpAddr, SocketAddr};
@@ -49,11 +53,17 @@ impl Source {
 
 impl Failures {
     /// Whether evidence that is not remembered is not looked at now. Nothing is read while nobody is slowed.
-    pub(super) fn slows(&mut self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) -> bool {
+    /// `about`: what is tried, where that is one thing (see [`about`]); else 0.
+    pub(super) fn slows(
+        &mut self,
+        connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+        about: u64,
+        now: Timestamp,
+    ) -> bool {
         if self.until.is_none_or(|until| until <= now) {
             return false;
         }
-        let Some(key) = key(connection) else { return false };
+        let Some(key) = key(connection).map(|key| key ^ about) else { return false };
         let Some(source) = self.sources.get_mut(place(key)).filter(|source| source.key == key) else { return false };
         if source.level(now) <= MOST {
             return false;
@@ -89,7 +99,12 @@ impl Failures {
         if denied.class().status() != 401 || NOT_MADE_UP.contains(&denied.code()) {
             return;
         }
-        let Some(key) = key(connection) else { return };
+        self.count(connection, 0, now);
+    }
+
+    /// Counts one failure.
+    pub(super) fn count(&mut self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, about: u64, now: Timestamp) {
+        let Some(key) = key(connection).map(|key| key ^ about) else { return };
         if self.sources.is_empty() {
             self.sources.resize(SOURCES, Source { key: 0, level: 0, turn: 0, at: now });
         }
@@ -109,6 +124,11 @@ impl Failures {
             self.until = Some(now.saturating_add(longest));
         }
     }
+}
+
+/// Tells what is tried from what else comes from the same address: a thumbprint that a token is bound to.
+pub(super) fn about(thumbprint: &str) -> u64 {
+    thumbprint.as_bytes().first_chunk::<8>().map_or(0, |start| u64::from_le_bytes(*start))
 }
 
 /// The peer's address without its port; of IPv6 the network that one customer has.

@@ -2,6 +2,7 @@
 //! algorithm is tried in `verifier/tests` and in the real Envoy.
 
 mod api_tokens;
+mod audiences;
 mod certificates;
 mod configuration;
 mod decisions;

@@ -32,7 +32,9 @@ pub use login::{AuthMethod, LoginConfig};
 pub use name::Name;
 pub use named::Named;
 pub use revocation::{OnFailure, RevocationConfig};
-pub use token::{BindingConfig, CertificateConfig, ExchangeConfig, SigningKeyConfig, TokenConfig};
+pub use token::{
+    BindingConfig, CertificateConfig, CertificateSourceConfig, ExchangeConfig, SigningKeyConfig, TokenConfig,
+};
 pub use units::{ByteSize, Span};
 pub use wire::parse;
 
@@ -67,6 +69,9 @@ pub struct Config {
     pub sessions: Option<SessionsConfig>,
     /// What is revoked before it ends: sessions, subjects, tokens, keys.
     pub revocation: Option<RevocationConfig>,
+    /// What is read of client certificates.
+    #[serde(default)]
+    pub client_certificate: CertificateSourceConfig,
     /// The first rule that matches decides; no match denies.
     pub rules: Vec<RuleConfig>,
     /// Who may do what. A deny applies to every rule; silence denies where a rule says `authorize: true`.
@@ -169,6 +174,9 @@ pub struct IssuerConfig {
     /// What tokens have to be bound to (`cnf`, RFC 7800). A bound one is never taken without its proof.
     #[serde(default)]
     pub binding: BindingConfig,
+    /// Whether a DPoP proof must carry a nonce of ours (RFC 9449 §9), which no proof that was made ahead has.
+    #[serde(default)]
+    pub dpop_nonce: bool,
     /// Claims that a token must have.
     #[serde(default)]
     pub required_claims: Vec<RequiredClaimConfig>,
@@ -334,8 +342,8 @@ pub enum Allow {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
-    /// A JWT of the named issuer.
-    Token(String),
+    /// A token of the named issuer.
+    Token(TokenRequirement),
     /// An API token of the named set.
     ApiToken(String),
     /// A client certificate that the proxy's listener verified.
@@ -348,6 +356,37 @@ pub enum Requirement {
     Any(Vec<Requirement>),
     /// All of these.
     All(Vec<Requirement>),
+}
+
+/// A token of an issuer: its name, or an object with more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(untagged))]
+pub enum TokenRequirement {
+    /// Any good token of the named issuer.
+    Of(String),
+    /// One for an audience.
+    For(TokenForConfig),
+}
+
+/// A token of an issuer, for an audience.
+#[derive(Debug, Clone, PartialEq, Eq, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TokenForConfig {
+    /// The name of the issuer.
+    pub issuer: String,
+    /// Of the issuer's `audiences` those that are good enough here: the token must name one.
+    pub audiences: Vec<String>,
+}
+
+impl FromNode for TokenRequirement {
+    fn from_node(node: &tree::Node<'_>) -> Self {
+        match node.as_text() {
+            Some(name) => Self::Of(name.to_owned()),
+            None => Self::For(TokenForConfig::from_node(node)),
+        }
+    }
 }
 
 /// A statement of the policies: subjects, actions and resources, all of which must match.

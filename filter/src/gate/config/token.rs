@@ -58,6 +58,17 @@ pub enum BindingConfig {
     Any,
 }
 
+/// What is read of client certificates.
+#[derive(Debug, Clone, Default, FromNode)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSourceConfig {
+    /// Whether all its names are read, from `x-forwarded-client-cert`, instead of the first ones. The listener then needs
+    /// `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details: { uri: true, dns: true }`.
+    #[serde(default)]
+    pub forwarded: bool,
+}
+
 /// Which client certificates are meant: of each field that is given, one must fit.
 #[derive(Debug, Clone, PartialEq, Eq, FromNode)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -125,3 +125,75 @@ fn unclear_certificates_are_refused_at_the_start() {
     named["issuers"]["client_certificate"] = issuer("corp");
     assert!(build(named).unwrap_err()[0].to_string().starts_with("issuers.client_certificate: "));
 }
+
+/// What becomes of a request with this certificate and this header, where all names are read.
+fn forwarded(path: &str, connection: Vec<(&'static str, Vec<u8>)>, header: &[&str]) -> Became {
+    let mut config = config();
+    config["client_certificate"] = json!({ "forwarded": true });
+    let gate = gate(config);
+    let headers: Vec<_> = header.iter().map(|value| ("x-forwarded-client-cert", *value)).collect();
+    asked(&gate, connection, path, &headers)
+}
+
+#[test]
+fn all_names_count_where_the_proxy_tells_them() {
+    let first = || connection("spiffe://b.example/first", "First.b.example");
+    let says = format!(
+        r#"By=spiffe://edge.example/a;By=urn:b;Hash={DIGEST};Subject="CN=\"a;b,c=d\\;URI=x\"";URI=spiffe://b.example/first;URI={WEB};DNS=first.b.example;DNS=Web.a.example"#
+    );
+    let all = [("x-digest", DIGEST), ("x-host", "first.b.example"), ("x-peer", "spiffe://b.example/first")];
+    for path in ["/web", "/both", "/host", "/any", "/maybe"] {
+        assert_eq!(forwarded(path, first(), &[&says]), set(&all), "{path}");
+        let gate = gate(config());
+        let headers = [("x-forwarded-client-cert", says.as_str())];
+        let became = asked(&gate, first(), path, &headers);
+        assert!(!matches!(&became, Forwarded { set, .. } if !set.is_empty()), "{path}: not switched on: {became:?}");
+    }
+    let upper = says.replace(DIGEST, &DIGEST.to_ascii_uppercase());
+    assert_eq!(forwarded("/web", first(), &[&upper]), set(&all));
+    let bare = format!("Hash={DIGEST}");
+    assert_eq!(forwarded("/web", connection("", ""), &[&bare]), REFUSED, "a certificate without names has none");
+    // a client's own header is of no use without a certificate
+    assert_eq!(forwarded("/web", vec![], &[&says]), REFUSED);
+    assert_eq!(forwarded("/any", vec![], &[&says]), Refused(401, "token_missing"));
+}
+
+#[test]
+fn a_header_of_another_or_that_reads_in_two_ways_counts_for_nothing() {
+    let ours = || connection(WEB, "web.a.example");
+    let good = format!("Hash={DIGEST};URI={WEB};DNS=web.a.example");
+    assert!(matches!(forwarded("/web", ours(), &[&good]), Forwarded { .. }));
+    let other = DIGEST.replace("00", "11");
+    let many = format!("{good}{}", ";DNS=x.example".repeat(64));
+    for bad in [
+        format!("Hash={other};URI={WEB};DNS=web.a.example"),
+        format!("URI={WEB};DNS=web.a.example"),
+        format!("{good},{good}"),
+        format!("{good};Hash={DIGEST}"),
+        format!("{good};"),
+        format!(";{good}"),
+        format!("{good};X=y"),
+        format!("{good};uri=y"),
+        format!("{good};URI=\"spiffe://a.example/x\""),
+        format!("{good};URI=a\"b"),
+        format!("{good};Subject=CN"),
+        format!("{good};Subject=\"CN"),
+        format!("{good};Subject=\"CN\\\""),
+        format!("{good};Subject=\"CN\"x"),
+        format!("{good};URI"),
+        format!("Hash={DIGEST};URI=spiffe://a.example/ns/x/sa/web;URI={WEB};DNS=web.a.example"),
+        format!("Hash={DIGEST};URI={WEB};DNS=other.a.example;DNS=web.a.example"),
+        format!("Hash={DIGEST};URI={WEB}"),
+        many,
+        String::new(),
+        "=".to_owned(),
+        "\u{e9}".to_owned(),
+    ] {
+        assert_eq!(forwarded("/web", ours(), &[&bad]), REFUSED, "{bad}");
+        assert_eq!(forwarded("/maybe", ours(), &[&bad]), REFUSED, "{bad}");
+    }
+    assert_eq!(forwarded("/web", ours(), &[]), REFUSED);
+    assert_eq!(forwarded("/web", ours(), &[&good, &good]), REFUSED);
+    // a rule that names no certificate does not look
+    assert_eq!(forwarded("/token", ours(), &["x"]), Refused(401, "token_missing"));
+}

@@ -220,3 +220,24 @@ fn threat_83_who_exchanges_what_somebody_made_up_is_slowed_down() {
     assert!(codes[..100].iter().all(|code| *code == "signature_invalid"), "{codes:?}");
     assert!(codes[110..].iter().filter(|code| **code == "too_many_failures").count() > 70, "{codes:?}");
 }
+
+#[test]
+fn threat_83_made_up_tokens_of_ours_slow_down_who_brings_them() {
+    let mut shop = Shop::new(config());
+    let answer = exchange(&mut shop, &token("corp", json!({})));
+    let good = answer["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(api(&mut shop, &good), GOOD);
+    let made_up = |number: usize| {
+        let mut text = good.clone().into_bytes();
+        let at = text.len() - 1 - number % 40;
+        text[at] = if text[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(text).unwrap()
+    };
+    let answers: Vec<_> = (0..300).map(|number| api(&mut shop, &made_up(number))).collect();
+    assert_eq!(answers.iter().filter(|answer| **answer == ENDED).count(), 101 + (300 - 101) / 8);
+    assert_eq!(api(&mut shop, &good), GOOD, "what was let in before is not slowed");
+    // one that ended was good once
+    let mut shop = Shop::new(config());
+    shop.now = NOW + 301;
+    assert!((0..300).all(|_| api(&mut shop, &good) == ENDED));
+}

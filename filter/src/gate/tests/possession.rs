@@ -219,3 +219,113 @@ fn bound_tokens_of_issuers_and_our_own_for_programs_share_a_scheme() {
     let refused = shop.ask("GET", "/both", &[("authorization", &authorization), ("dpop", &proof)], None);
     assert_eq!(refused.code, "presentation_required", "the token holds; the credential is missing: {}", refused.body);
 }
+
+#[test]
+fn a_proof_carries_a_nonce_that_was_given_out_here_a_moment_ago() {
+    let mut configured = shop::config();
+    configured["origins"] = json!([shop::SHOP, "https://other.example.com"]);
+    configured["issuers"]["corp"]["binding"] = json!("dpop");
+    configured["issuers"]["corp"]["dpop_nonce"] = json!(true);
+    configured["rules"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "match": { "path": "/api" }, "require": { "token": "corp" } }));
+    let mut shop = shop::Shop::new(configured.clone());
+    let token = to_key("holder");
+    let authorization = format!("DPoP {token}");
+    let mut number = 0;
+    let mut ask = |shop: &mut shop::Shop, nonce: Option<&str>| {
+        number += 1;
+        let htu = format!("{}/api", shop::SHOP);
+        let claims = json!({ "htu": htu, "nonce": nonce, "jti": format!("{number}"), "iat": shop.now });
+        let proof = proof("holder", &token, claims);
+        shop.ask("GET", "/api", &[("authorization", &authorization), ("dpop", &proof)], None)
+    };
+    let refused = ask(&mut shop, None);
+    assert_eq!((refused.status, refused.code), (401, "use_dpop_nonce"));
+    let challenge = r#"DPoP realm="carded", error="use_dpop_nonce", algs="ES256 ES384 EdDSA""#;
+    assert_eq!(refused.header("www-authenticate"), Some(challenge));
+    let nonce = refused.header("dpop-nonce").unwrap().to_owned();
+    for _ in 0..2 {
+        let answered = ask(&mut shop, Some(&nonce));
+        assert_eq!(answered.code, "forwarded", "{}", answered.body);
+    }
+    let damaged = format!("{}A{}", &nonce[..20], &nonce[21..]);
+    let long = "A".repeat(10_000);
+    for bad in ["", "made-up", damaged.as_str(), &nonce[1..], long.as_str()] {
+        let refused = ask(&mut shop, Some(bad));
+        assert_eq!(refused.code, "use_dpop_nonce", "{bad}");
+        assert!(refused.header("dpop-nonce").is_some_and(|new| new != nonce));
+    }
+    shop.now = NOW + 299;
+    assert_eq!(ask(&mut shop, Some(&nonce)).code, "forwarded");
+    shop.now = NOW + 300;
+    assert_eq!(ask(&mut shop, Some(&nonce)).code, "use_dpop_nonce", "it is over");
+    // one of a process that shares the keys is good, of others not
+    let mut same = shop::Shop::new(configured.clone());
+    same.now = NOW;
+    assert_eq!(ask(&mut same, Some(&nonce)).code, "forwarded");
+    configured["issuers"]["corp"]["audiences"] = json!(["api", "more"]);
+    let mut other = shop::Shop::new(configured);
+    assert_eq!(ask(&mut other, Some(&nonce)).code, "use_dpop_nonce");
+}
+
+#[test]
+fn a_nonce_needs_proofs_and_keys() {
+    for (binding, sessions) in [("none", true), ("certificate", true), ("dpop", false)] {
+        let mut config = config(Some(binding));
+        config["issuers"]["corp"]["dpop_nonce"] = json!(true);
+        if sessions {
+            config["sessions"] = json!({ "keys": [{ "env": "KEY_session" }] });
+        }
+        let errors = build(config).unwrap_err();
+        assert!(errors.iter().any(|error| error.to_string().starts_with("issuers.corp.dpop_nonce: ")), "{errors:?}");
+    }
+}
+
+#[test]
+fn who_brings_nothing_reads_each_way_to_bring_it() {
+    let mut configured = shop::config();
+    configured["issuers"]["corp"]["binding"] = json!("if_present");
+    configured["api_tokens"] = json!({ "ci": { "tokens": [], "basic": true } });
+    let any = json!({ "any": [{ "token": "corp" }, { "api_token": "ci" }] });
+    configured["rules"].as_array_mut().unwrap().push(json!({ "match": { "path": "/api" }, "require": any }));
+    let mut shop = shop::Shop::new(configured);
+    let refused = shop.ask("GET", "/api", &[], None);
+    assert_eq!(refused.code, "token_missing");
+    let challenges: Vec<_> = refused
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "www-authenticate")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    let expected = [
+        r#"Bearer realm="carded""#,
+        r#"DPoP realm="carded", algs="ES256 ES384 EdDSA""#,
+        r#"Basic realm="carded", charset="UTF-8""#,
+    ];
+    assert_eq!(challenges, expected);
+}
+
+#[test]
+fn threat_83_proofs_that_do_not_hold_slow_down_that_token_from_that_address_alone() {
+    let gate = gate(config(Some("dpop")));
+    let mut asked = Asked::new(&gate);
+    let (stolen, own) = (to_key("holder"), to_key("thief"));
+    let mut number = 0;
+    let mut ask = |asked: &mut Asked<'_>, address: &str, token: &str, by: &str| {
+        number += 1;
+        asked.connection = vec![("source.address", address.as_bytes().to_vec())];
+        let proof = proof(by, token, json!({ "jti": format!("{number}") }));
+        asked.at(NOW, "GET", "/x", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])
+    };
+    assert!(goes_on(&ask(&mut asked, "192.0.2.9:1", &stolen, "holder")));
+    let answers: Vec<_> = (0..300).map(|_| ask(&mut asked, "192.0.2.1:1", &stolen, "thief")).collect();
+    let looked_at = answers.iter().filter(|became| **became == NO_PROOF).count();
+    assert_eq!(looked_at, 101 + (300 - 101) / 8);
+    assert_eq!(answers.iter().filter(|became| **became == Refused(429, "too_many_failures")).count(), 300 - looked_at);
+    for _ in 0..20 {
+        assert!(goes_on(&ask(&mut asked, "192.0.2.9:1", &stolen, "holder")), "its holder, from elsewhere");
+        assert!(goes_on(&ask(&mut asked, "192.0.2.1:2", &own, "thief")), "another token, from there");
+    }
+}
