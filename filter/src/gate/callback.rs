@@ -156,9 +156,10 @@ impl Gate {
                 Refusal::login_failed("the provider signed you in, but not in the way that is needed here").into()
             );
         }
+        let more = self.userinfo(login, provider, &tokens.access_token, verified.subject(), at.request)?;
         let keep = self.asked_claims(login.issuer).map_or(&[][..], |asked| asked);
         let ends = around.now.saturating_add(sessions.lifetime);
-        let mut signed_in = SignedIn::of(&verified, &login.name, keep, around.now, ends);
+        let mut signed_in = SignedIn::of(&verified, more.as_ref(), &login.name, keep, around.now, ends);
         let refresh =
             self.keep_refresh_token(login, &mut signed_in, &tokens, Some(&verified), &begun.nonce, origin, around)?;
         let no_random = || Refusal::internal_error("there are no random bytes to be had");

@@ -10,6 +10,8 @@ use carded_verifier::{FetchFailure, HttpsUrl, Reply};
 pub enum EffectKind {
     /// A code becomes tokens (OpenID Connect Core 1.0 §3.1.3).
     Code,
+    /// What else a provider says of a person (OpenID Connect Core 1.0 §5.3).
+    UserInfo,
     /// What a token is worth (RFC 7662 §2).
     Introspection,
     /// A refresh token becomes new tokens (RFC 6749 §6).

@@ -57,6 +57,7 @@ mod step_up;
 mod token_endpoint;
 mod trace;
 mod undecided;
+mod userinfo;
 mod verdicts;
 mod xfcc;
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use carded_verifier::{Documents, IdToken, Outcome, Timestamp, VerifiedIdToken, verify_id_token};
+use carded_verifier::{IdToken, Outcome, Timestamp, VerifiedIdToken, verify_id_token};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -135,7 +135,7 @@ impl Gate {
             };
         };
         let new = match read_tokens(effected, self.limits().json_depth) {
-            Ok(tokens) => self.confirmed(login, &signed_in, &kept, tokens, origin, known, around)?,
+            Ok(tokens) => self.confirmed(login, &signed_in, &kept, tokens, at, around)?,
             Err(NoTokens::Refused(INVALID_GRANT)) => None,
             // what still holds does so until its end; somebody tries again when the lease is over
             Err(_) => return Ok(()),
@@ -179,17 +179,18 @@ impl Gate {
     }
 
     /// The login as the provider confirms it, and the `set-cookie` of its refresh token; nothing where it does not.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one login, each of another owner")]
     fn confirmed(
         &self,
         login: &Login,
         signed_in: &SignedIn,
         kept: &Kept,
         mut tokens: Tokens,
-        origin: &str,
-        known: &Documents,
+        at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Option<(SignedIn, String)>, Halt> {
+        let origin = at.origin()?;
+        // what cannot be asked now is asked again after a while: until then nothing changes but the refresh token
+        let mut later = false;
         let verified = match &tokens.id_token {
             None => None,
             Some(id_token) => {
@@ -202,23 +203,48 @@ impl Gate {
                     access_token: Some(&tokens.access_token),
                     max_age: None,
                 };
-                match verify_id_token(&id_token, &self.trust, known, around.now) {
+                match verify_id_token(&id_token, &self.trust, at.known, around.now) {
                     Outcome::Verified(verified) => Some(verified),
                     Outcome::Need(fetch) => return Err(Halt::Need(fetch)),
+                    Outcome::Denied(denied) if denied.retry_after().is_some() => {
+                        later = true;
+                        None
+                    }
                     Outcome::Denied(_) => return Ok(None),
                 }
             }
         };
+        let more = match &verified {
+            Some(verified) if login.userinfo => {
+                let provider = self.provider(login, at.known, around);
+                let sub = verified.subject();
+                provider.and_then(|provider| self.userinfo(login, provider, &tokens.access_token, sub, at.request))
+            }
+            _ => Ok(None),
+        };
+        let more = match more {
+            Ok(more) => more,
+            Err(Halt::Refuse(why)) if why.status >= 500 => {
+                later = true;
+                None
+            }
+            Err(Halt::Refuse(_)) => return Ok(None),
+            Err(halt) => return Err(halt),
+        };
         let keep = self.asked_claims(login.issuer).map_or(&[][..], |asked| asked);
         let new = match &verified {
-            None => Some(signed_in.clone()),
-            Some(verified) => signed_in.refreshed(verified, keep),
+            Some(verified) if !later => signed_in.refreshed(verified, more.as_ref(), keep),
+            _ => Some(signed_in.clone()),
         };
         let Some(mut new) = new else { return Ok(None) };
         // one that gives no new token leaves the old one good (RFC 6749 §6)
         tokens.refresh_token.get_or_insert_with(|| kept.token.clone());
         let id_token = verified.as_ref();
         let set = self.keep_refresh_token(login, &mut new, &tokens, id_token, &kept.nonce, origin, around)?;
+        if later {
+            let again = around.now.saturating_add(LEASE).unix();
+            (new.until, new.due) = (signed_in.until, Some(again));
+        }
         Ok(Some((new, set.ok_or_else(nobody)?)))
     }
 }

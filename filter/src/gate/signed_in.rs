@@ -48,8 +48,15 @@ pub(super) struct SignedIn {
 }
 
 impl SignedIn {
-    /// What is kept of an ID token that holds.
-    pub(super) fn of(token: &VerifiedIdToken, name: &str, keep: &[ClaimPath], now: Timestamp, ends: Timestamp) -> Self {
+    /// What is kept of an ID token that holds, and of what else the provider says.
+    pub(super) fn of(
+        token: &VerifiedIdToken,
+        more: Option<&Map<String, Value>>,
+        name: &str,
+        keep: &[ClaimPath],
+        now: Timestamp,
+        ends: Timestamp,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             iss: token.iss().to_owned(),
@@ -61,20 +68,25 @@ impl SignedIn {
             at: now.unix(),
             sid: text(token, "sid"),
             acr: text(token, "acr"),
-            claims: kept(token, keep),
+            claims: kept(token, more, keep),
         }
     }
 
     /// The same login after a refresh that brought an ID token; nothing where that is of another person, another session of the
     /// provider, or another way or time of signing in (OpenID Connect Core 1.0 §12.2).
-    pub(super) fn refreshed(&self, token: &VerifiedIdToken, keep: &[ClaimPath]) -> Option<Self> {
+    pub(super) fn refreshed(
+        &self,
+        token: &VerifiedIdToken,
+        more: Option<&Map<String, Value>>,
+        keep: &[ClaimPath],
+    ) -> Option<Self> {
         let same = |old: &Option<String>, new: &Option<String>| new.is_none() || old == new;
         let since = token.auth_time().map_or(self.since, Timestamp::unix);
         let is_same = (self.iss.as_str(), self.sub.as_str()) == (token.iss(), token.subject())
             && same(&self.sid, &text(token, "sid"))
             && same(&self.acr, &text(token, "acr"))
             && since <= self.since;
-        is_same.then(|| Self { since, claims: kept(token, keep), ..self.clone() })
+        is_same.then(|| Self { since, claims: kept(token, more, keep), ..self.clone() })
     }
 
     /// When it ends, if nothing becomes of a refresh.
@@ -96,11 +108,11 @@ fn text(token: &VerifiedIdToken, name: &str) -> Option<String> {
     token.claims().get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// The claims that the configuration passes on.
-fn kept(token: &VerifiedIdToken, keep: &[ClaimPath]) -> Map<String, Value> {
+/// The claims that the configuration passes on; the ID token's count before others.
+fn kept(token: &VerifiedIdToken, more: Option<&Map<String, Value>>, keep: &[ClaimPath]) -> Map<String, Value> {
     let mut claims = Map::new();
     for path in keep {
-        if let Some(value) = path.get(token.claims()) {
+        if let Some(value) = path.get(token.claims()).or_else(|| path.get(more?)) {
             put(&mut claims, path.names(), value);
         }
     }

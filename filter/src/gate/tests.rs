@@ -24,6 +24,7 @@ mod sessions;
 mod shop;
 mod slow;
 mod step_up;
+mod userinfo;
 
 use std::sync::Arc;
 
