@@ -159,7 +159,7 @@ fn all_names_count_where_the_proxy_tells_them() {
 }
 
 #[test]
-fn a_header_of_another_or_that_reads_in_two_ways_counts_for_nothing() {
+fn threat_74_a_header_of_another_certificate_or_that_reads_in_two_ways_counts_for_nothing() {
     let ours = || connection(WEB, "web.a.example");
     let good = format!("Hash={DIGEST};URI={WEB};DNS=web.a.example");
     assert!(matches!(forwarded("/web", ours(), &[&good]), Forwarded { .. }));
