@@ -2,14 +2,15 @@
 // password.
 //
 // Started by tests with ISSUER (its public URL), PORT (where it listens on 127.0.0.1), CLIENT (a JSON object of client metadata) in
-// the environment, and where they are wanted TTL (of access tokens, in seconds) and ROTATE (a new refresh token each time); it prints
+// the environment, and where they are wanted TTL (of access tokens, in seconds) and ROTATE (a new refresh token each time),
+// CONFORM (claims of scopes at the UserInfo endpoint alone); it prints
 // "ready" when it answers, then each grant and each revocation.
 
 import { createServer } from "node:http";
 import { exportJWK, generateKeyPair } from "jose";
 import { Provider } from "oidc-provider";
 
-const { ISSUER: issuer, PORT: port, CLIENT: client, TTL: ttl, ROTATE: rotate } = process.env;
+const { ISSUER: issuer, PORT: port, CLIENT: client, TTL: ttl, ROTATE: rotate, CONFORM: conform } = process.env;
 
 const { privateKey } = await generateKeyPair("RS256", { extractable: true });
 const signingKey = { ...(await exportJWK(privateKey)), alg: "RS256", use: "sig", kid: "people-1" };
@@ -19,7 +20,7 @@ const provider = new Provider(issuer, {
   cookies: { keys: [crypto.randomUUID()] },
   clients: [JSON.parse(client)],
   claims: { openid: ["sub"], email: ["email"] },
-  conformIdTokenClaims: false, // the claims of the scopes are in the ID token too
+  conformIdTokenClaims: Boolean(conform), // the claims of the scopes are in the ID token too
   pkce: { required: () => true },
   ...(ttl ? { ttl: { AccessToken: Number(ttl), IdToken: Number(ttl) } } : {}),
   ...(rotate ? { rotateRefreshToken: true } : {}),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::common::{Setup, in_each_envoy, missing};
 use crate::login::{Browser, SECRET, SHOP, config, fit, provider_with};
 
-in_each_envoy!(six_connections_at_four_workers_refresh_once);
+in_each_envoy!(six_connections_at_four_workers_refresh_once, a_client_with_a_key_reads_claims_at_userinfo);
 
 /// How long the provider's tokens last, in seconds. They are due after three quarters of it.
 const LAST: u64 = 16;
@@ -99,5 +99,43 @@ async fn six_connections_at_four_workers_refresh_once(version: &'static str) -> 
         ensure!(!log.contains("refused") && !log.contains("revoked"), "{log}");
     }
     ensure!(!envoy.log().contains("Wasm VM failed"), "{}", envoy.log());
+    Ok(())
+}
+
+/// The private key of RFC 7517, appendix A.2.
+const PRIVATE: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kid":"ours"}"#;
+
+async fn a_client_with_a_key_reads_claims_at_userinfo(version: &'static str) -> Result<()> {
+    let packages = match fetch::npm() {
+        Ok(packages) => packages,
+        Err(error) => {
+            missing(Err(error));
+            return Ok(());
+        }
+    };
+    let mut config = config();
+    let login = config["login"]["corp"].as_object_mut().context("a login")?;
+    login.remove("client_secret");
+    login.insert("private_key_jwt".to_owned(), json!({ "env": "OIDC_SECRET" }));
+    login.insert("userinfo".to_owned(), json!(true));
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let environment = [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", PRIVATE)];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let setup = Setup { config, environment, silent_provider: true, ..Default::default() };
+    let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
+    let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let directory = options.directory.clone().context("a directory")?;
+    let mut public: serde_json::Value = serde_json::from_str(PRIVATE)?;
+    public.as_object_mut().context("a JWK")?.remove("d");
+    let client = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [public] } });
+    let _provider = provider_with(&packages, &directory, idp.port(), client, &[("CONFORM", "1")]).await?;
+    let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
+    let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new(), forms: 0 };
+    let (url, reply) = browser.go(&format!("{SHOP}/account")).await?;
+    let log = std::fs::read_to_string(directory.join("people.log"))?;
+    ensure!(reply.status == 200, "{url} {}: {}\n{log}", reply.status, reply.text());
+    let seen = upstream.last().context("nothing was passed on")?;
+    ensure!(seen.all("x-carded-subject") == ["alice"] && seen.all("x-carded-email") == ["alice@example.com"]);
+    ensure!(log.contains("granted authorization_code") && !envoy.log().contains("870MB6gf"), "{log}");
     Ok(())
 }

@@ -63,11 +63,39 @@ impl GatewayKey {
         }
         let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| GatewayKeyError::Length)?;
         let mac = mac.chain_update(b"carded signing 1 ").chain_update(algorithm.name());
-        Self::new(algorithm, &mac.finalize().into_bytes().into())
+        Self::new(algorithm, &mac.finalize().into_bytes().into(), None, "at+jwt")
     }
 
-    /// A key from the `d` of its private JWK.
-    fn new(algorithm: Algorithm, bytes: &[u8; 32]) -> Result<Self, GatewayKeyError> {
+    /// The key of a private JWK (RFC 7517): Ed25519, or P-256 for ES256. It signs JWTs of `typ: JWT`, as an assertion of a
+    /// client is (RFC 7523 section 3), under the JWK's `kid` where it has one.
+    ///
+    /// # Errors
+    /// [`GatewayKeyError`]; also where its public part is that of another key.
+    pub fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, GatewayKeyError> {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        let algorithm = match (text("kty"), text("crv")) {
+            (Some("OKP"), Some("Ed25519")) => "EdDSA",
+            (Some("EC"), Some("P-256")) => "ES256",
+            _ => return Err(GatewayKeyError::Algorithm),
+        };
+        if text("alg").is_some_and(|alg| alg != algorithm && (alg, algorithm) != ("Ed25519", "EdDSA")) {
+            return Err(GatewayKeyError::Algorithm);
+        }
+        let algorithm = Algorithm::parse(algorithm).ok_or(GatewayKeyError::Algorithm)?;
+        let bytes = base64url::decode(text("d").unwrap_or_default()).map_err(|_| GatewayKeyError::Length)?;
+        let bytes = bytes.try_into().map_err(|_| GatewayKeyError::Length)?;
+        let kid = text("kid");
+        // it is written into the header as it is
+        if kid.is_some_and(|kid| !kid.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')) {
+            return Err(GatewayKeyError::Key);
+        }
+        let key = Self::new(algorithm, &bytes, kid, "JWT")?;
+        let same = |name: &str| jwk.get(name) == key.jwk.get(name);
+        if same("x") && same("y") { Ok(key) } else { Err(GatewayKeyError::Key) }
+    }
+
+    /// A key from the `d` of its private JWK, for tokens of this type.
+    fn new(algorithm: Algorithm, bytes: &[u8; 32], kid: Option<&str>, typ: &str) -> Result<Self, GatewayKeyError> {
         let (private, public) = match algorithm.key_type() {
             KeyType::Ed25519 => {
                 let key = ed25519_dalek::SigningKey::from_bytes(bytes);
@@ -84,13 +112,14 @@ impl GatewayKey {
             _ => return Err(GatewayKeyError::Algorithm),
         };
         let public = public.map_err(|_| GatewayKeyError::Key)?;
-        let (Some(kid), Some(mut jwk)) = (public.thumbprint(), public.to_jwk()) else {
+        let kid = kid.map(str::to_owned).or_else(|| public.thumbprint());
+        let (Some(kid), Some(mut jwk)) = (kid, public.to_jwk()) else {
             return Err(GatewayKeyError::Key);
         };
         for (name, value) in [("kid", kid.as_str()), ("alg", algorithm.name()), ("use", "sig")] {
             jwk.insert(name.to_owned(), value.into());
         }
-        let header = format!(r#"{{"alg":"{}","kid":"{kid}","typ":"at+jwt"}}"#, algorithm.name());
+        let header = format!(r#"{{"alg":"{}","kid":"{kid}","typ":"{typ}"}}"#, algorithm.name());
         let header = format!("{}.", base64url::encode(header));
         Ok(Self { algorithm, private, kid, jwk, header })
     }
@@ -110,7 +139,7 @@ impl GatewayKey {
         &self.jwk
     }
 
-    /// A JWT with these claims and `typ: at+jwt` (RFC 9068 section 2.1). Nothing where the crypto refuses, which is not to
+    /// A JWT with these claims: `typ: at+jwt` (RFC 9068 section 2.1), for the key of a JWK `typ: JWT`. Nothing where the crypto refuses, which is not to
     /// be expected.
     pub fn sign(&self, claims: &Map<String, Value>) -> Option<String> {
         let mut token = self.header.clone();
@@ -146,6 +175,38 @@ mod tests {
     }
 
     #[test]
+    fn a_private_jwk_is_a_key_where_all_of_it_fits() {
+        for name in ["EdDSA", "ES256"] {
+            let made = GatewayKey::new(algorithm(name), &[7; 32], None, "JWT").unwrap();
+            let mut jwk = made.jwk().clone();
+            jwk.insert("d".to_owned(), base64url::encode([7; 32]).into());
+            jwk.insert("kid".to_owned(), "ours".into());
+            let key = GatewayKey::from_jwk(&jwk).unwrap();
+            let token = key.sign(&Map::new()).unwrap();
+            let header = base64url::decode(token.split('.').next().unwrap()).unwrap();
+            let header: Value = serde_json::from_slice(&header).unwrap();
+            assert_eq!(header, serde_json::json!({ "alg": name, "kid": "ours", "typ": "JWT" }));
+            let other = GatewayKey::new(algorithm(name), &[8; 32], None, "JWT").unwrap();
+            for (member, value) in [
+                ("kty", Value::from("RSA")),
+                ("crv", "P-384".into()),
+                ("alg", "RS256".into()),
+                ("d", base64url::encode([7; 31]).into()),
+                ("d", "!".into()),
+                ("d", Value::Null),
+                ("x", other.jwk()["x"].clone()),
+                ("x", Value::Null),
+                ("y", "AAAA".into()),
+                ("kid", "a\"b".into()),
+            ] {
+                let mut bad = jwk.clone();
+                bad.insert(member.to_owned(), value.clone());
+                assert!(GatewayKey::from_jwk(&bad).is_err(), "{name} {member} {value}");
+            }
+        }
+    }
+
+    #[test]
     fn what_it_signs_its_published_key_checks() {
         for name in ["EdDSA", "ES256"] {
             let key = GatewayKey::from_secret(algorithm(name), &[7; 32]).unwrap();
@@ -166,7 +227,7 @@ mod tests {
     fn an_ed25519_key_is_that_of_rfc_8037() {
         // appendix A.1 to A.3
         let secret = base64url::decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
-        let key = GatewayKey::new(algorithm("EdDSA"), &secret.try_into().unwrap()).unwrap();
+        let key = GatewayKey::new(algorithm("EdDSA"), &secret.try_into().unwrap(), None, "at+jwt").unwrap();
         assert_eq!(key.jwk()["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
@@ -177,7 +238,7 @@ mod tests {
         assert_eq!(from("EdDSA", &[7; 31]), Some(GatewayKeyError::Length));
         assert_eq!(from("RS256", &[7; 32]), Some(GatewayKeyError::Algorithm));
         assert_eq!(from("HS256", &[7; 32]), Some(GatewayKeyError::Algorithm));
-        let new = |bytes: [u8; 32]| GatewayKey::new(algorithm("ES256"), &bytes).err();
+        let new = |bytes: [u8; 32]| GatewayKey::new(algorithm("ES256"), &bytes, None, "at+jwt").err();
         assert_eq!((new([0; 32]), new([0xff; 32])), (Some(GatewayKeyError::Key), Some(GatewayKeyError::Key)));
         let kid = |name| GatewayKey::from_secret(algorithm(name), &[7; 40]).unwrap().kid;
         assert_ne!(kid("EdDSA"), kid("ES256"));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use carded_verifier::{IdToken, Outcome, ProviderMetadata, verify_id_token};
+use carded_verifier::{IdToken, Outcome, verify_id_token};
 use serde_json::Value;
 
 use super::Gate;
@@ -122,7 +122,16 @@ impl Gate {
         let Some(effected) = at.request.effected(EffectKind::Code) else {
             let until = around.now.saturating_add(LIFETIME);
             return Err(match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
-                Ok(()) => exchange(login, begun, code, provider, origin),
+                // the code for tokens (§3.1.3.1), once
+                Ok(()) => {
+                    let parameters = [
+                        ("grant_type", "authorization_code"),
+                        ("code", code),
+                        ("redirect_uri", &login.redirect_uri(origin)),
+                        ("code_verifier", &begun.verifier),
+                    ];
+                    self.token_request(login, EffectKind::Code, provider, &parameters, around)
+                }
                 Err(NotSpent::Again) => Refusal::login_unknown("this sign-in was finished before").into(),
                 Err(NotSpent::Full) => Refusal::login_unavailable("too many people sign in at once").into(),
             });
@@ -177,17 +186,6 @@ impl Gate {
         reply.set_cookies(refresh);
         Ok(reply)
     }
-}
-
-/// The code for tokens (§3.1.3.1), once.
-fn exchange(login: &Login, begun: &Begun, code: &str, provider: &ProviderMetadata, origin: &str) -> Halt {
-    let parameters = [
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", &login.redirect_uri(origin)),
-        ("code_verifier", &begun.verifier),
-    ];
-    Halt::Call(login.token_request(EffectKind::Code, provider, &parameters))
 }
 
 /// What the provider says instead of a code (RFC 6749 §4.1.2.1, §3.1.2.6).

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use carded_verifier::{Documents, IssuerIndex, Outcome, ProviderMetadata, Trust};
+use carded_verifier::{Documents, GatewayKey, IssuerIndex, Outcome, ProviderMetadata, Trust};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -39,6 +39,8 @@ pub(super) struct Login {
     pub(super) issuer: IssuerIndex,
     pub(super) client_id: String,
     pub(super) client_secret: String,
+    /// What signs who we are, instead of the secret.
+    pub(super) key: Option<GatewayKey>,
     pub(super) auth_method: Option<AuthMethod>,
     pub(super) max_age: Option<Duration>,
     pub(super) acr_values: Vec<String>,
@@ -133,7 +135,7 @@ pub(super) fn compile(
                 )),
             );
         }
-        let secret = client::read_client_secret(&login.client_secret, &field.key("client_secret"), environment, errors);
+        let (secret, key) = client::read_credentials(login, &field, environment, errors);
         if !login.scopes.iter().any(|scope| scope == "openid") || !login.scopes.iter().all(|scope| visible(scope)) {
             errors.push(field.key("scopes").error("`openid` is one of them, and each is one word"));
         }
@@ -156,6 +158,7 @@ pub(super) fn compile(
             issuer,
             client_id: login.client_id.clone(),
             client_secret: secret,
+            key,
             auth_method: login.auth_method,
             max_age: login.max_age.map(|span| span.duration()),
             acr_values: login.acr_values.clone(),

@@ -125,7 +125,7 @@ impl Gate {
             return match once::spend(around.once, KIND, &lease, now.saturating_add(LEASE), now) {
                 Ok(()) => {
                     let parameters = [("grant_type", "refresh_token"), ("refresh_token", kept.token.as_str())];
-                    Err(Halt::Call(login.token_request(EffectKind::Refresh, provider, &parameters)))
+                    Err(self.token_request(login, EffectKind::Refresh, provider, &parameters, around))
                 }
                 Err(NotSpent::Again) if signed_in.has_ended(now) => {
                     let refusal = Refusal::login_unavailable("the session is being renewed by another request");

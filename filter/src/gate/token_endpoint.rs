@@ -4,11 +4,14 @@
 use carded_verifier::{FetchFailure, ProviderMetadata, json};
 use serde_json::Value;
 
+use super::Gate;
 use super::client;
 use super::config::AuthMethod;
+use super::decide::{Around, Halt};
 use super::effect::{Effect, EffectKind, Effected};
 use super::login::Login;
 use super::reply::Refusal;
+use super::seal::random_text;
 
 /// The longest reply of a token endpoint, in bytes.
 const LONGEST_REPLY: usize = 64 * 1024;
@@ -44,24 +47,36 @@ impl NoTokens {
     }
 }
 
-impl Login {
-    /// A request to the token endpoint, with who we are (RFC 6749 §2.3.1).
+impl Gate {
+    /// A request to the token endpoint, with who we are (RFC 6749 §2.3.1, RFC 7523 §2.2).
     pub(super) fn token_request(
         &self,
+        login: &Login,
         kind: EffectKind,
         provider: &ProviderMetadata,
         parameters: &[(&str, &str)],
-    ) -> Effect {
+        around: &mut Around<'_>,
+    ) -> Halt {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (name, value) in parameters {
             form.append_pair(name, value);
         }
-        let in_form = match self.auth_method {
+        let in_form = match login.auth_method {
             Some(method) => method == AuthMethod::ClientSecretPost,
             None => provider.secret_in_form,
         };
-        let authorization = client::authenticate(&mut form, &self.client_id, &self.client_secret, in_form);
-        Effect { kind, url: provider.token_endpoint.clone(), authorization, form: form.finish() }
+        let mut authorization = None;
+        if let Some(key) = &login.key {
+            let issuer = self.trust.issuer(login.issuer).map_or("", |issuer| issuer.issuer.as_str());
+            let jti = random_text::<16>(around.random);
+            let id = &login.client_id;
+            if jti.and_then(|jti| client::assert_client(&mut form, key, id, issuer, jti, around.now)).is_none() {
+                return Refusal::internal_error("who we are cannot be signed").into();
+            }
+        } else {
+            authorization = client::authenticate(&mut form, &login.client_id, &login.client_secret, in_form);
+        }
+        Halt::Call(Effect { kind, url: provider.token_endpoint.clone(), authorization, form: form.finish() })
     }
 }
 

@@ -10,8 +10,11 @@ use super::{SecretConfig, Span};
 pub struct LoginConfig {
     /// Our name at the provider. Its redirect URI is `ORIGIN/.carded/callback/NAME` for each of `origins`.
     pub client_id: String,
-    /// Our secret at the provider.
-    pub client_secret: SecretConfig,
+    /// Our secret at the provider; this or `private_key_jwt`.
+    pub client_secret: Option<SecretConfig>,
+    /// Our private key as a JWK, Ed25519 or P-256, of which the provider has the public part: with it we sign who we are
+    /// (`private_key_jwt`, §9), and there is no secret that we share.
+    pub private_key_jwt: Option<SecretConfig>,
     /// What the provider is asked for, `openid` among it.
     #[serde(default = "openid")]
     pub scopes: Vec<String>,

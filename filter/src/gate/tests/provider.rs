@@ -66,6 +66,7 @@ impl Door {
         let environment = |name: &str| match name {
             "KEY_session" => Some(base64url::encode([5; 32])),
             "KEY_client" => Some("a secret: of+the client".to_owned()),
+            "KEY_private" => Some(private_key().to_string()),
             name => environment(name),
         };
         let gate = Gate::new(&Config::from_value(config).unwrap(), &environment, Arc::new(RustCrypto));
@@ -252,4 +253,12 @@ pub(super) fn signed(by: &str, typ: Option<&str>, sent: &BTreeMap<String, String
         header.insert("typ".to_owned(), json!(typ));
     }
     key(by).sign(carded_verifier::sign::prepare(&header, all.as_object().unwrap())).unwrap()
+}
+
+/// The private key of RFC 8037, appendix A.1: our own at the provider.
+pub(super) fn private_key() -> Value {
+    json!({
+        "kty": "OKP", "crv": "Ed25519", "kid": "ours",
+        "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    })
 }

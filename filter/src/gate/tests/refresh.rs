@@ -303,3 +303,71 @@ fn a_login_that_is_refreshed_has_a_name_that_a_cookie_can_have() {
         assert!(good || said.unwrap()[0].starts_with(&format!("login.{name}.refresh: ")));
     }
 }
+
+#[test]
+fn a_client_with_a_key_signs_who_it_is_each_time_anew() {
+    let mut configured = refreshing();
+    let login = configured["login"]["corp"].as_object_mut().unwrap();
+    login.remove("client_secret");
+    login.insert("private_key_jwt".to_owned(), json!({ "env": "KEY_private" }));
+    let mut door = Door::new(configured.clone());
+    let begun = door.begin("/account");
+    grants(&mut door, Some(&id_token(&begun, json!({}))), Some("first"));
+    assert_eq!(door.browse(&format!("/.carded/callback/corp?code=c&state={}", begun["state"])).status, 303);
+    door.now = NOW + DUE;
+    let new = later(&door, json!({}));
+    grants(&mut door, Some(&new), Some("second"));
+    assert_eq!(is(&door.browse("/account")), (200, "forwarded"));
+    let mut public = private_key();
+    public.as_object_mut().unwrap().remove("d");
+    let (public, _) = carded_verifier::jwk::PublicKey::from_jwk(public.as_object().unwrap()).unwrap();
+    let mut seen = Vec::new();
+    for ((text, authorization), now) in door.calls.iter().zip([NOW, NOW + DUE]) {
+        let form: std::collections::BTreeMap<String, String> =
+            form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        assert!(authorization.is_none() && !form.contains_key("client_secret"));
+        assert_eq!(form["client_id"], "shop");
+        assert_eq!(form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let (message, signature) = form["client_assertion"].rsplit_once('.').unwrap();
+        let decode = |text: &str| carded_verifier::base64url::decode(text).unwrap();
+        let algorithm = carded_verifier::Algorithm::parse("EdDSA").unwrap();
+        let provider: &dyn carded_verifier::SignatureProvider = &RustCrypto;
+        assert!(provider.verify(algorithm, &public, message.as_bytes(), &decode(signature)).is_ok());
+        let (header, claims) = message.split_once('.').unwrap();
+        let read = |text: &str| serde_json::from_slice::<Value>(&decode(text)).unwrap();
+        assert_eq!(read(header), json!({ "alg": "EdDSA", "kid": "ours", "typ": "JWT" }));
+        let mut claims = read(claims);
+        seen.push(claims["jti"].take());
+        let expected = json!({ "iss": "shop", "sub": "shop", "aud": IDP, "jti": null, "iat": now, "exp": now + 60 });
+        assert_eq!(claims, expected);
+    }
+    assert!(seen.len() == 2 && seen[0] != seen[1] && seen[0].is_string());
+
+    let said = |configured: &Value, key: Option<&str>| {
+        let key = key.map(str::to_owned);
+        let environment = |name: &str| match name {
+            "KEY_session" => Some("A".repeat(43)),
+            "KEY_private" => key.clone(),
+            _ => Some("x".repeat(40)),
+        };
+        let built = Gate::new(&Config::from_value(configured.clone()).unwrap(), &environment, Arc::new(RustCrypto));
+        built.err().map_or_else(String::new, |errors| errors[0].to_string())
+    };
+    let good = private_key().to_string();
+    assert_eq!(said(&configured, Some(&good)), "");
+    let mut other = private_key();
+    other["x"] = json!("AAAA");
+    for bad in [None, Some("secret"), Some("{}"), Some(other.to_string().as_str())] {
+        let said = said(&configured, bad);
+        assert!(said.starts_with("login.corp.private_key_jwt: ") && !said.contains("nWGxne"), "{said}");
+    }
+    let mut both = configured.clone();
+    both["login"]["corp"]["client_secret"] = json!({ "env": "KEY_client" });
+    assert!(said(&both, Some(&good)).starts_with("login.corp: it needs either"), "{}", said(&both, Some(&good)));
+    let mut neither = configured.clone();
+    neither["login"]["corp"].as_object_mut().unwrap().remove("private_key_jwt");
+    assert!(said(&neither, Some(&good)).starts_with("login.corp: it needs either"));
+    let mut method = configured;
+    method["login"]["corp"]["auth_method"] = json!("client_secret_post");
+    assert!(said(&method, Some(&good)).starts_with("login.corp.auth_method: "));
+}
