@@ -124,7 +124,7 @@ impl Gate {
             return Ok(());
         }
         let mut refusal = Refusal::use_dpop_nonce("make a proof with the nonce in the header DPoP-Nonce");
-        refusal.nonce = sealer.and_then(|sealer| sealer.seal(binding, &"", around.now, around.random));
+        refusal.asked = sealer.and_then(|sealer| sealer.seal(binding, &"", around.now, around.random));
         Err(refusal)
     }
 

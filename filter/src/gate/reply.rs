@@ -42,10 +42,9 @@ pub struct Refusal {
     pub detail: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
-    /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it.
+    /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it; for a proof with a
+    /// nonce, that nonce.
     pub asked: Option<String>,
-    /// A nonce for the next DPoP proof.
-    pub nonce: Option<String>,
 }
 
 /// The algorithms of DPoP proofs (RFC 9449 §5.1).
@@ -57,7 +56,7 @@ macro_rules! refusals {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(detail: impl Into<String>) -> Self {
-                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None, nonce: None }
+                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None }
             })*
 
             /// Every code that the gate itself can answer with, its status and its title. Those of the verifier are in
@@ -174,7 +173,6 @@ impl Refusal {
             detail: denied.detail().to_owned(),
             retry_after,
             asked: None,
-            nonce: None,
         }
     }
 
@@ -197,7 +195,9 @@ impl Refusal {
         if let Some(challenge) = self.challenge() {
             headers.push(("www-authenticate", challenge));
         }
-        headers.extend(self.nonce.iter().map(|nonce| ("dpop-nonce", nonce.clone())));
+        if self.code == "use_dpop_nonce" {
+            headers.extend(self.asked.clone().map(|nonce| ("dpop-nonce", nonce)));
+        }
         if matches!(self.status, 429 | 503) {
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
             headers.push(("retry-after", seconds.to_string()));
