@@ -67,15 +67,19 @@ export function secondStep({ uid, code, name, wrong }) {
   );
 }
 
-/** Whether the person leaves the provider too. `form` is the provider's own. */
+/** Whether the person leaves the provider too. `form` is the provider's own; `host` is the shop that was left, where there is one. */
 export const signOut = (form, host) =>
   page(
     "Sign out",
-    `<h1>You have left ${escape(host)}</h1>
-<p class="lead">Do you want to sign out of Arcadia Accounts as well?</p>
-<div class="card">${form}<p class="actions"><button form="op.logoutForm" name="logout" value="yes">Yes, sign me out</button>
-<button class="quiet" form="op.logoutForm">No, stay signed in</button></p></div>`,
+    `<h1>${host ? `You have left ${escape(host)}` : "Sign out?"}</h1>
+<p class="lead">${host ? "Do you want to sign out of Arcadia Accounts as well?" : "The shops that you are signed in to will be told."}</p>
+${form}<p class="actions"><button form="op.logoutForm" name="logout" value="yes">Yes, sign me out</button>
+<button class="quiet" form="op.logoutForm">No, stay signed in</button></p>`,
   );
+
+/** Who has left the provider, and came from no shop. */
+export const signedOut = () =>
+  page("Signed out", `<h1>You have signed out</h1><p class="lead">Every shop that you were signed in to by this account was told.</p>`);
 
 /** What went wrong, in the words of OAuth. */
 export const failed = ({ error, error_description: description }) =>

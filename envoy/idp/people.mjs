@@ -2,13 +2,14 @@
 // password.
 //
 // Started by tests with ISSUER (its public URL), PORT (where it listens on 127.0.0.1), CLIENT (a JSON object of client metadata) in
-// the environment; it prints "ready" when it answers.
+// the environment, and where they are wanted TTL (of access tokens, in seconds) and ROTATE (a new refresh token each time); it prints
+// "ready" when it answers, then each grant and each revocation.
 
 import { createServer } from "node:http";
 import { exportJWK, generateKeyPair } from "jose";
 import { Provider } from "oidc-provider";
 
-const { ISSUER: issuer, PORT: port, CLIENT: client } = process.env;
+const { ISSUER: issuer, PORT: port, CLIENT: client, TTL: ttl, ROTATE: rotate } = process.env;
 
 const { privateKey } = await generateKeyPair("RS256", { extractable: true });
 const signingKey = { ...(await exportJWK(privateKey)), alg: "RS256", use: "sig", kid: "people-1" };
@@ -20,6 +21,8 @@ const provider = new Provider(issuer, {
   claims: { openid: ["sub"], email: ["email"] },
   conformIdTokenClaims: false, // the claims of the scopes are in the ID token too
   pkce: { required: () => true },
+  ...(ttl ? { ttl: { AccessToken: Number(ttl), IdToken: Number(ttl) } } : {}),
+  ...(rotate ? { rotateRefreshToken: true } : {}),
   acrValues: ["urn:one", "urn:two"],
   features: {
     devInteractions: { enabled: true },
@@ -30,5 +33,9 @@ const provider = new Provider(issuer, {
   fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
   findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, email: `${sub}@example.com` }) }),
 });
+
+provider.on("grant.success", (context) => console.log(`granted ${context.oidc.params.grant_type}`));
+provider.on("grant.error", (context, error) => console.log(`refused ${context.oidc.params?.grant_type} ${error.error}`));
+provider.on("grant.revoked", () => console.log("revoked"));
 
 createServer(provider.callback()).listen(Number(port), "127.0.0.1", () => console.log("ready"));

@@ -11,7 +11,7 @@ import { randomInt } from "node:crypto";
 import { text } from "node:stream/consumers";
 import { exportJWK, generateKeyPair } from "jose";
 import { Provider, errors, interactionPolicy } from "oidc-provider";
-import { failed, headers, secondStep, send, signIn, signOut, style } from "./pages.mjs";
+import { failed, headers, secondStep, send, signIn, signOut, signedOut, style } from "./pages.mjs";
 
 const { ISSUER: issuer, PORT: port, SHOP: shop, CLIENT_SECRET: secret, REVOKED: revoked } = process.env;
 const people = JSON.parse(process.env.PEOPLE);
@@ -96,7 +96,8 @@ const provider = new Provider(issuer, {
     backchannelLogout: { enabled: true },
     rpInitiatedLogout: {
       enabled: true,
-      logoutSource: (context, form) => html(context, signOut(form, new URL(shop).host)),
+      logoutSource: (context, form) => html(context, signOut(form, context.oidc.client && new URL(shop).host)),
+      postLogoutSuccessSource: (context) => html(context, signedOut()),
     },
     resourceIndicators: {
       enabled: true,

@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,8 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::keys::{Key, key_set};
-use crate::upstream::{Body, full};
+use crate::keys::{Key, base64url, key_set};
+use crate::upstream::{Body, full, latin1};
 
 /// How the provider behaves.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +42,22 @@ pub enum Behaviour {
     Half,
 }
 
+/// What a path is answered with.
+#[derive(Clone, Debug, Default)]
+struct Document {
+    body: Vec<u8>,
+    cache_control: Option<String>,
+    /// Its entity tag (RFC 9110 §8.8.3), where it has one.
+    tag: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Script {
     behaviour: Behaviour,
-    documents: BTreeMap<String, (String, Option<String>)>,
+    documents: BTreeMap<String, Document>,
     requests: BTreeMap<String, usize>,
+    /// How many of the requests were answered that nothing changed.
+    unchanged: usize,
 }
 
 /// A running fake provider.
@@ -96,12 +108,27 @@ impl Idp {
 
     /// Answers a path with this document and, where given, this `cache-control`.
     pub fn put(&self, path: &str, document: Value, cache_control: Option<&str>) {
-        self.script().documents.insert(path.to_owned(), (document.to_string(), cache_control.map(str::to_owned)));
+        let cache_control = cache_control.map(str::to_owned);
+        let document = Document { body: document.to_string().into_bytes(), cache_control, tag: None };
+        self.script().documents.insert(path.to_owned(), document);
     }
 
     /// Answers a path with this text.
     pub fn put_text(&self, path: &str, text: String) {
-        self.script().documents.insert(path.to_owned(), (text, None));
+        self.script().documents.insert(path.to_owned(), Document { body: text.into_bytes(), ..Document::default() });
+    }
+
+    /// Answers a path with these bytes and an entity tag, or with 304 to who has them (RFC 9110 §13.1.2).
+    pub fn put_tagged(&self, path: &str, body: impl Into<Vec<u8>>) {
+        let body = body.into();
+        let tag = base64url(&digest(&SHA256, &body).as_ref()[..12]);
+        let document = Document { body, cache_control: None, tag: Some(format!("\"{tag}\"")) };
+        self.script().documents.insert(path.to_owned(), document);
+    }
+
+    /// How many requests were answered with 304.
+    pub fn unchanged(&self) -> usize {
+        self.script().unchanged
     }
 
     /// Changes how it behaves from the next request on.
@@ -184,6 +211,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
+    let known = request.headers().get("if-none-match").map(|tag| latin1(tag.as_bytes()));
     *script.lock().unwrap_or_else(PoisonError::into_inner).requests.entry(path.clone()).or_default() += 1;
     // the sender lives as long as the provider; without it nothing is held
     let _ = gate.wait_for(|held| !held).await;
@@ -199,12 +227,18 @@ async fn answer(
         (Behaviour::Status(status), _) => builder.status(status).body(full("<html>Something went wrong</html>")),
         (Behaviour::Says(bytes), _) => builder.header("content-type", "application/json").body(full(bytes)),
         (Behaviour::Redirect(to), _) => builder.status(302).header("location", to).body(full("")),
-        (_, Some((document, cache_control))) => {
+        (_, Some(document)) if document.tag.is_some() && document.tag == known => {
+            script.lock().unwrap_or_else(PoisonError::into_inner).unchanged += 1;
+            builder.status(StatusCode::NOT_MODIFIED).header("etag", known.unwrap_or_default()).body(full(""))
+        }
+        (_, Some(document)) => {
             let mut builder = builder.header("content-type", "application/json");
-            if let Some(value) = cache_control {
-                builder = builder.header("cache-control", value);
+            for (name, value) in [("cache-control", document.cache_control), ("etag", document.tag)] {
+                if let Some(value) = value {
+                    builder = builder.header(name, value);
+                }
             }
-            builder.body(full(document))
+            builder.body(full(document.body))
         }
         (_, None) => builder.status(StatusCode::NOT_FOUND).body(full("not here")),
     };

@@ -1,22 +1,16 @@
 //! The ready configurations: Envoy takes them, they run, and the capabilities they allow are exactly those of the module.
 
 use anyhow::{Context, Result, ensure};
-use carded_envoy::client::{Connection, Request};
+use carded_envoy::client::Request;
 use carded_envoy::config::{Bootstrap, documents};
 use carded_envoy::run::{Envoy, scratch};
-use carded_envoy::tls::Authority;
+use carded_envoy::tls::{Authority, connector};
 use carded_envoy::{fetch, module, workspace};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use crate::common::{ISSUER, Setup, in_each_envoy, missing};
+use crate::common::{ISSUER, Setup, by_tls, in_each_envoy, missing};
 
 const READY: [&str; 5] =
     ["gateway.yaml", "sidecar.yaml", "sidecar-behind-gateway.yaml", "istio-envoyfilter.yaml", "envoy-gateway.yaml"];
@@ -237,24 +231,11 @@ async fn the_gateway_ends_tls(version: &'static str) -> Result<()> {
     let envoy = Envoy::start(&bootstrap.tls(&certificate, &key), &options).await?;
     let edge = envoy.listener("edge").await?;
     let token = signing.token(&crate::common::alice());
-    let reply = tls_get(edge, &ca, &Request::get("/api/orders").bearer(&token).bytes()).await?;
+    let reply = by_tls(edge, &connector(&ca, None)?, &Request::get("/api/orders").bearer(&token)).await?;
     ensure!(reply.status == 200 && upstream.hits() == 1, "{} {}", reply.status, reply.text());
-    let reply = tls_get(edge, &ca, &Request::get("/api/orders").bytes()).await?;
+    let reply = by_tls(edge, &connector(&ca, None)?, &Request::get("/api/orders")).await?;
     ensure!(reply.status == 401 && reply.code() == "token_missing", "{} {}", reply.status, reply.text());
     Ok(())
-}
-
-async fn tls_get(edge: std::net::SocketAddr, ca: &Path, request: &[u8]) -> Result<carded_envoy::client::Reply> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca).map_err(|e| anyhow::anyhow!("{e}"))?)?;
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = tokio::net::TcpStream::connect(edge).await?;
-    let stream =
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("shop.example.com")?, stream).await?;
-    Connection::over(stream).exchange(request).await
 }
 
 async fn the_sidecar_checks(version: &'static str) -> Result<()> {

@@ -46,6 +46,17 @@ pub(crate) fn config() -> Value {
 
 /// Starts the provider; it ends when the child is dropped.
 pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more: Value) -> Result<Child> {
+    provider_with(packages, directory, port, more, &[]).await
+}
+
+/// The same with more in its environment. It writes to `people.log`.
+pub(crate) async fn provider_with(
+    packages: &Path,
+    directory: &Path,
+    port: u16,
+    more: Value,
+    environment: &[(&str, &str)],
+) -> Result<Child> {
     let redirect_uris = [SHOP, ACCOUNT].map(|origin| format!("{origin}/.carded/callback/corp"));
     let mut client = json!({
         "client_id": "shop", "client_secret": SECRET, "redirect_uris": redirect_uris,
@@ -59,6 +70,7 @@ pub(crate) async fn provider(packages: &Path, directory: &Path, port: u16, more:
     let child = Command::new("node")
         .arg(packages.join("people.mjs"))
         .envs([("ISSUER", ISSUER), ("PORT", &port.to_string()), ("CLIENT", &client.to_string())])
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
@@ -82,8 +94,9 @@ impl Browser {
     pub(crate) async fn ask(&mut self, method: &str, url: &str, form: Option<&str>) -> Result<Reply> {
         let (origin, path) = url.match_indices('/').nth(2).map_or((url, "/"), |(at, _)| url.split_at(at));
         let to = match origin {
-            SHOP | ACCOUNT => self.shop,
-            ISSUER => self.idp,
+            // with whatever port
+            of if [SHOP, ACCOUNT].iter().any(|ours| of.starts_with(ours)) => self.shop,
+            of if of.starts_with(ISSUER) => self.idp,
             other => bail!("nobody goes to {other}"),
         };
         let own = self.cookies.iter().filter(|((host, _), _)| host == origin);
@@ -142,8 +155,8 @@ pub(crate) fn between(text: &str, start: &str, end: &str) -> Option<String> {
     rest.split_once(end).map(|(found, _)| found.to_owned())
 }
 
-fn absolute(base: &str, to: &str) -> String {
-    let origin = [SHOP, ACCOUNT].into_iter().find(|origin| base.starts_with(origin)).unwrap_or(ISSUER);
+pub(crate) fn absolute(base: &str, to: &str) -> String {
+    let origin = base.match_indices('/').nth(2).map_or(base, |(at, _)| base.split_at(at).0);
     if to.starts_with('/') { format!("{origin}{to}") } else { to.to_owned() }
 }
 

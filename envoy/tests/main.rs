@@ -5,10 +5,12 @@
 
 mod common;
 
+mod certificates;
 mod configs;
 mod crash;
 mod demo;
 mod fetching;
+mod fleet;
 mod flood;
 mod foreign;
 mod forwarding;
@@ -19,10 +21,14 @@ mod lending;
 mod login;
 mod observe;
 mod paths;
+mod refresh;
 mod refuse;
 mod reload;
+mod revocation;
 mod rotation;
 mod scene;
+mod sidecar;
+mod slowing;
 mod streams;
 mod tokens;
 mod waiting;

@@ -22,6 +22,10 @@ pub struct ProviderMetadata {
     pub end_session_endpoint: Option<HttpsUrl>,
     /// Where it is asked about tokens (RFC 7662 section 2, RFC 8414 section 2).
     pub introspection_endpoint: Option<HttpsUrl>,
+    /// Where more claims of a person are (OpenID Connect Core 1.0 section 5.3).
+    pub userinfo_endpoint: Option<HttpsUrl>,
+    /// Where an authorization request is taken ahead (RFC 9126 section 5).
+    pub pushed_authorization_request_endpoint: Option<HttpsUrl>,
     /// Whether `client_secret_post` is offered at the token endpoint, and `client_secret_basic` is not.
     pub secret_in_form: bool,
     /// Whether every authorization response names its issuer (RFC 9207 section 3).
@@ -56,6 +60,8 @@ pub(crate) fn parse(body: &[u8], iss: &str, depth: usize, policy: UrlPolicy) -> 
         authorization_endpoint,
         token_endpoint,
         end_session_endpoint: url("end_session_endpoint"),
+        userinfo_endpoint: url("userinfo_endpoint"),
+        pushed_authorization_request_endpoint: url("pushed_authorization_request_endpoint"),
         introspection_endpoint: url("introspection_endpoint"),
         // `client_secret_basic` is the default where nothing is said
         secret_in_form: offers("client_secret_post") && !offers("client_secret_basic"),

@@ -30,6 +30,8 @@ pub struct IdToken<'a> {
     pub client_id: &'a str,
     /// What was sent with the authentication request.
     pub nonce: &'a str,
+    /// Whether it came for a refresh token: it may then say no `nonce` (section 12.2).
+    pub refreshed: bool,
     /// The access token that came with it, which `at_hash` binds (section 3.1.3.8).
     pub access_token: Option<&'a str>,
     /// How long ago the person may have signed in at most; `auth_time` is then required (section 3.1.2.1).
@@ -181,6 +183,7 @@ fn run(
     match claims.get("nonce") {
         Some(Value::String(nonce)) if nonce == asked.nonce => {}
         Some(_) => return deny(Code::NonceMismatch, "`nonce` is that of another login"),
+        None if asked.refreshed => {}
         None => return deny(Code::ClaimMissing, "`nonce` is missing"),
     }
     if let (Some(at_hash), Some(access_token)) = (claims.get("at_hash"), asked.access_token)

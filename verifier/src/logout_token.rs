@@ -5,7 +5,7 @@ use crate::documents::Documents;
 use crate::evidence::Evidence;
 use crate::id_token::{LONGEST_SUBJECT, check_audience};
 use crate::jwt::bare_type;
-use crate::outcome::{Check, Code, Outcome};
+use crate::outcome::{Check, Code, Outcome, Verified};
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
 use crate::verdict::{self, Signed};
@@ -36,35 +36,31 @@ impl fmt::Debug for LogoutToken<'_> {
     }
 }
 
-/// A logout token that passed every check. It cannot be built outside this crate.
+/// A logout token that passed every check. It cannot be built outside this crate, and it is no [`Verified`] access token.
 pub struct VerifiedLogoutToken {
-    iss: String,
-    subject: Option<String>,
-    session: Option<String>,
-    id: String,
+    verified: Verified,
     issued: Timestamp,
-    until: Timestamp,
 }
 
 impl VerifiedLogoutToken {
     /// `iss`.
     pub fn iss(&self) -> &str {
-        &self.iss
+        self.verified.iss()
     }
 
     /// `sub`: whose sessions end. Where there is none, there is a [session](Self::session).
     pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
+        self.text("sub")
     }
 
     /// `sid`: the one session that ends; without it all of the subject's do (section 2.4).
     pub fn session(&self) -> Option<&str> {
-        self.session.as_deref()
+        self.text("sid")
     }
 
     /// `jti`, by which one that comes again is known (section 2.6, step 8).
     pub fn id(&self) -> &str {
-        &self.id
+        self.text("jti").unwrap_or_default()
     }
 
     /// `iat`, by the provider's clock.
@@ -74,7 +70,11 @@ impl VerifiedLogoutToken {
 
     /// When it would not pass any more: `exp` and the issuer's clock skew.
     pub fn until(&self) -> Timestamp {
-        self.until
+        self.verified.window.until
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.verified.claims().get(name).and_then(Value::as_str)
     }
 }
 
@@ -95,7 +95,10 @@ pub fn verify_logout_token(
 ) -> Outcome<VerifiedLogoutToken> {
     let mut steps = Steps::begin();
     let result = run(logout_token, trust, known, now, &mut steps);
-    steps.finish(result, |verified, _| verified)
+    steps.finish(result, |(verified, issued), passed| VerifiedLogoutToken {
+        verified: Verified { passed, ..verified },
+        issued,
+    })
 }
 
 fn run(
@@ -104,7 +107,7 @@ fn run(
     known: &Documents,
     now: Timestamp,
     steps: &mut Steps,
-) -> Result<VerifiedLogoutToken, Stop> {
+) -> Result<(Verified, Timestamp), Stop> {
     let accepted = [asked.issuer];
     let evidence = Evidence::access_token(asked.token).accepted_issuers(&accepted);
     let signed = verdict::signed(&evidence, trust, known, now, steps)?;
@@ -126,28 +129,27 @@ fn run(
     steps.next(Check::Audience);
     check_audience(claims, asked.client_id)?;
     steps.next(Check::Time);
-    let (_, window) = verdict::check_times(issuer, None, claims, now)?;
+    let times = verdict::check_times(issuer, None, claims, now)?;
     let issued = crate::checks::time(claims, "iat", f64::floor)?;
     let (true, Some(issued)) = (claims.contains_key("exp"), issued) else {
         return deny(Code::ClaimMissing, "`exp` and `iat` are needed");
     };
     steps.next(Check::Claims);
-    let (subject, session) = (text(claims, "sub")?, text(claims, "sid")?);
-    if subject.is_none() && session.is_none() {
+    let (subject, session) = (has(claims, "sub")?, has(claims, "sid")?);
+    if !subject && !session {
         return deny(Code::ClaimMissing, "neither `sub` nor `sid` says whose session ended");
     }
-    let Some(id) = text(claims, "jti")? else { return deny(Code::ClaimMissing, "`jti` is missing") };
-    let iss = text(claims, "iss")?.unwrap_or_default();
-    Ok(VerifiedLogoutToken { iss, subject, session, id, issued, until: window.until })
+    if !has(claims, "jti")? {
+        return deny(Code::ClaimMissing, "`jti` is missing");
+    }
+    Ok((signed.verified(trust, times, None), issued))
 }
 
-/// A claim that is a text of a sensible length, where it is there.
-fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, Stop> {
+/// Whether a claim is there, which then is a text of a sensible length.
+fn has(claims: &Map<String, Value>, name: &str) -> Result<bool, Stop> {
     match claims.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() && (text.len() <= LONGEST_SUBJECT || name == "iss") => {
-            Ok(Some(text.clone()))
-        }
+        None => Ok(false),
+        Some(Value::String(text)) if !text.is_empty() && text.len() <= LONGEST_SUBJECT => Ok(true),
         Some(_) => deny(Code::ClaimInvalid, format!("`{name}` is no text of 1 to 255 bytes")),
     }
 }

@@ -1,5 +1,6 @@
 //! What a request costs whose evidence was verified before, inside the built .wasm: a token and a session, beside a request
-//! that needs no evidence, in interleaved rounds; and what a full cache takes of memory.
+//! that needs no evidence, in interleaved rounds; a session where people sign in too, whose end is looked for each time; and what
+//! a full cache takes of memory.
 
 #[path = "../tests/support/agency.rs"]
 #[allow(dead_code, reason = "the stories use more of it")]
@@ -26,8 +27,10 @@ const MEMORY: usize = 16 * 1024 * 1024;
 fn main() -> Result<(), String> {
     let module = GuestModule::from_file(&filter_path()).map_err(|error| error.to_string())?;
     let key = Key::new(1, "k1");
-    let mut host = host(&module, &key)?;
+    let mut host = world(&module, &key, false)?;
     let session = agency::enter(&mut host);
+    let mut with_login = world(&module, &key, true)?;
+    let elsewhere = agency::enter(&mut with_login);
     let token = token(&key, 0);
     println!("a token of {} bytes, a session's cookie of {}\n", token.len(), session.len());
     let requests = [
@@ -36,9 +39,13 @@ fn main() -> Result<(), String> {
         ("a session, remembered", Request::get("/wine/red").header("cookie", session.as_str())),
         ("no evidence, a session's cookie cut out", Request::get("/open").header("cookie", session.as_str())),
     ];
-    let mut times = vec![Vec::new(); requests.len()];
+    let with_logout = Request::get("/wine/red").header("cookie", elsewhere.as_str());
+    let names = requests.iter().map(|(name, _)| *name).chain(["a session, remembered, where people sign in"]);
+    let mut times = vec![Vec::new(); requests.len() + 1];
     for round in 0..=ROUNDS {
-        for ((_, request), times) in requests.iter().zip(&mut times) {
+        let all = requests.iter().map(|(_, request)| (request, false)).chain([(&with_logout, true)]);
+        for ((request, signs_in), times) in all.zip(&mut times) {
+            let host = if signs_in { &mut with_login } else { &mut host };
             let start = Instant::now();
             for _ in 0..REQUESTS {
                 passed(&host.ask(request.clone()))?;
@@ -52,7 +59,7 @@ fn main() -> Result<(), String> {
     println!(
         "| request (median and least of {ROUNDS} rounds, in this host, which is not Envoy) | µs | least |\n|---|---|---|"
     );
-    for ((name, _), times) in requests.iter().zip(times) {
+    for (name, times) in names.zip(times) {
         let least = times.iter().copied().fold(f64::INFINITY, f64::min);
         println!("| {name} | {:.1} | {least:.1} |", median(times));
     }
@@ -61,7 +68,7 @@ fn main() -> Result<(), String> {
 
 /// What the VM of a worker takes with a full cache, and after as many tokens again.
 fn memory(module: &GuestModule, key: &Key) -> Result<(), String> {
-    let mut host = host(module, key)?;
+    let mut host = world(module, key, false)?;
     passed(&host.ask(Request::get("/open")))?;
     println!("\n| memory of the VM | KiB |\n|---|---|\n| no tokens | {} |", host.memory_bytes(0) / 1024);
     let mut full = 0;
@@ -75,7 +82,7 @@ fn memory(module: &GuestModule, key: &Key) -> Result<(), String> {
     if full < MEMORY { Ok(()) } else { Err(format!("{full} bytes with a full cache")) }
 }
 
-fn host(module: &GuestModule, key: &Key) -> Result<Host, String> {
+fn world(module: &GuestModule, key: &Key, signs_in: bool) -> Result<Host, String> {
     let mut configuration = agency::config();
     configuration["issuers"] = json!({ "corp": {
         "issuer": "https://idp.example.com", "audiences": ["api.example.com"], "keys": { "jwks": { "keys": [key.jwk()] } },
@@ -87,11 +94,20 @@ fn host(module: &GuestModule, key: &Key) -> Result<Host, String> {
     configuration["issuers"]["corp"]["roles"] = json!("realm_access.roles");
     configuration["forward"]["headers"]["x-carded-subject"] = json!("corp.sub");
     configuration["forward"]["headers"]["x-carded-email"] = json!("corp.email");
+    if signs_in {
+        configuration["issuers"]["people"] = json!({
+            "issuer": "https://idp.example.com/people", "audiences": ["none"], "keys": { "discovery": true },
+        });
+        let secret = json!({ "env": "CARDED_SESSION_KEY" });
+        configuration["login"] = json!({ "people": { "client_id": "shop", "client_secret": secret } });
+        configuration["fetch"]["clusters"]["idp.example.com"] = json!("idp");
+    }
     Host::builder(module)
         .configuration(&configuration)
         .clock(START)
         .env("CARDED_SESSION_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
         .cluster("dmv", agency::answer)
+        .cluster("idp", |_| carded_wasm_host::Answer::status(404, ""))
         .headers_stop_iteration(true)
         .start()
         .map_err(|refused| refused.why)

@@ -11,18 +11,18 @@ use crate::support::{Claims, Key, SECOND, START, config, filter, token::base64ur
 
 /// A provider with a token endpoint, as a script.
 #[derive(Clone)]
-pub(crate) struct Idp(Rc<RefCell<State>>);
+pub(crate) struct Idp(pub(crate) Rc<RefCell<State>>);
 
-struct State {
+pub(crate) struct State {
     nonce: String,
     /// The provider's name for its session.
     sid: String,
     /// The time by its clock.
-    now: u64,
+    pub(crate) now: u64,
     /// What the token endpoint does instead of granting.
-    instead: Option<Answer>,
+    pub(crate) instead: Option<Answer>,
     delay: std::time::Duration,
-    exchanges: Vec<(String, String, String)>,
+    pub(crate) exchanges: Vec<(String, String, String)>,
 }
 
 impl Idp {
@@ -44,7 +44,7 @@ impl Idp {
         (state.sid, state.now) = (sid.to_owned(), now);
     }
 
-    fn exchanges(&self) -> usize {
+    pub(crate) fn exchanges(&self) -> usize {
         self.0.borrow().exchanges.len()
     }
 
@@ -64,7 +64,11 @@ impl Idp {
                 let claims = Claims::of("alice").with("aud", "shop").with("nonce", state.nonce.clone());
                 let claims = claims.with("sid", state.sid.clone()).at(state.now);
                 let id_token = Key::new(1, "k1").token_with(&json!({ "alg": "EdDSA", "kid": "k1" }), &claims);
-                let tokens = json!({ "access_token": "opaque", "token_type": "Bearer", "id_token": id_token });
+                let refresh_token = format!("refresh-{}", state.exchanges.len());
+                let tokens = json!({
+                    "access_token": "opaque", "token_type": "Bearer", "id_token": id_token,
+                    "refresh_token": refresh_token, "expires_in": 600,
+                });
                 state.instead.clone().unwrap_or_else(|| Answer::json(&tokens)).after(state.delay)
             }
             _ => Answer::status(404, ""),
@@ -72,7 +76,7 @@ impl Idp {
     }
 }
 
-fn with_login() -> Value {
+pub(crate) fn with_login() -> Value {
     let mut config = config();
     config["login"] = json!({ "corp": { "client_id": "shop", "client_secret": { "env": "OIDC_SECRET" } } });
     config["sessions"] = json!({ "keys": [{ "env": "CARDED_SESSION_KEY" }] });
@@ -82,10 +86,14 @@ fn with_login() -> Value {
 }
 
 pub(crate) fn shop(workers: usize) -> (Host, Idp) {
+    shop_of(workers, &with_login())
+}
+
+pub(crate) fn shop_of(workers: usize, config: &Value) -> (Host, Idp) {
     let idp = Idp::new();
     let provider = idp.clone();
     let host = Host::builder(filter())
-        .configuration(&with_login())
+        .configuration(config)
         .clock(START)
         .workers(workers)
         .env("CARDED_SESSION_KEY", &base64_of(7))

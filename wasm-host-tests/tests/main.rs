@@ -17,6 +17,7 @@ mod policies;
 mod presenting;
 mod provider;
 mod public;
+mod refresh;
 mod remembered;
 mod revocation;
 mod slow;

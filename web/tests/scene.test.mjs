@@ -339,7 +339,9 @@ test('threat_94_a_shop_that_sends_the_wallet_to_javascript_is_not_followed', { s
 test('nothing of what was withheld is anywhere at the shop', { skip }, async () => {
   const withheld = ['Marlowe', 'Okonjo', 'Tindall', 'Quincewood', 'Juniper Crescent', 'Harrowgate', 'AR-95443', 'birthdate'];
   for (const name of ['shop.jsonl', 'envoy.log', 'access.log', 'twin/envoy.log']) {
-    const text = readFileSync(join(scene.directory, name), 'utf8');
+    let text = readFileSync(join(scene.directory, name), 'utf8');
+    // whoever signs in to an account is known there by name
+    if (name === 'shop.jsonl') text = text.split('\n').filter((line) => !line.includes('"path":"/account')).join('\n');
     if (name === 'envoy.log') assert(text.includes('[debug]'), 'the log is not at debug');
     for (const word of withheld) assert(!text.includes(word), `${name} holds ${word}`);
   }

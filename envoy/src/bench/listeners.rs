@@ -77,7 +77,8 @@ impl Listeners {
         plugin["name"] = json!(name);
         plugin["vm_config"]["vm_id"] = json!(name);
         plugin["allow_on_headers_stop_iteration"] = json!(true);
-        plugin["vm_config"]["environment_variables"] = json!({ "host_env_keys": [super::scene::SESSION_KEY] });
+        plugin["vm_config"]["environment_variables"] =
+            json!({ "host_env_keys": [super::scene::SESSION_KEY, super::sessions::SIGNING_KEY] });
         plugin["configuration"] =
             json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration });
         if !lent && let Some(allowed) = plugin["capability_restriction_config"]["allowed_capabilities"].as_object_mut()

@@ -21,11 +21,11 @@ use crate::module;
 use crate::run::{Envoy, Options as Run, free_port, scratch};
 
 const NAME: &str = "Carded";
-const MIB: f64 = 1024.0 * 1024.0;
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
 /// What Envoy calls the gauge of the VM's memory.
 const GAUGE: &str = "wasmcustom.carded.vm_memory_bytes";
 /// The longest that the gauge may take to say what is so: the filter's slow tick.
-const TICK: Duration = Duration::from_secs(15);
+pub(super) const TICK: Duration = Duration::from_secs(15);
 /// How many requests the soak sends, and how many between two looks at the memory.
 const SOAK: usize = 5_000_000;
 const STEP: usize = 250_000;
@@ -138,7 +138,7 @@ async fn one_filter(version: &str, configuration: &Value) -> Result<Envoy> {
 }
 
 /// The gauge, once the filter has set it.
-async fn gauge(envoy: &Envoy) -> Result<u64> {
+pub(super) async fn gauge(envoy: &Envoy) -> Result<u64> {
     let end = Instant::now() + TICK * 2;
     loop {
         let value = envoy.stat(GAUGE).await?;

@@ -14,6 +14,7 @@ mod memory;
 mod report;
 mod rounds;
 mod scene;
+mod sessions;
 mod tokens;
 
 use anyhow::{Context, Result, ensure};
@@ -27,7 +28,7 @@ use report::Report;
 use rounds::Plan;
 
 /// The parts of the whole, in their order.
-pub const PARTS: [&str; 4] = ["filters", "many", "memory", "issuers"];
+pub const PARTS: [&str; 5] = ["filters", "sessions", "many", "memory", "issuers"];
 
 /// How to measure.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +87,7 @@ async fn measure(options: &Options) -> Result<Report> {
         eprintln!("measuring: {part}");
         let result = match part {
             "filters" => filters::measure(&mut report, &options.empty, version, plan).await,
+            "sessions" => sessions::measure(&mut report, &options.empty, version, plan).await,
             "many" => many::measure(&mut report, version, plan).await,
             "memory" => memory::measure(&mut report, &options.empty, version, if options.quick { 1 } else { 5 }).await,
             _ => issuers::measure(&mut report, version, plan).await,

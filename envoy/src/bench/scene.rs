@@ -23,7 +23,7 @@ pub(super) const SESSION_KEY: &str = "CARDED_SESSION_KEY";
 /// The page that needs the card.
 const PATH: &str = "/wine/red";
 /// The shop. Plain `http`, as the listeners are, so that the development option is set.
-const HOST: &str = "shop.localhost";
+pub(super) const HOST: &str = "shop.localhost";
 const AGENCY: &str = "https://dmv.example";
 const LIST: &str = "https://dmv.example/status/1";
 
@@ -213,7 +213,7 @@ fn post(path: &str, form: &str) -> Request {
 }
 
 /// The cookie of a reply whose name and value begin so, as it is sent back.
-fn cookie(reply: &Reply, start: &str) -> Result<String> {
+pub(super) fn cookie(reply: &Reply, start: &str) -> Result<String> {
     let all = reply.headers("set-cookie");
     let found = all.iter().find(|set| set.starts_with(start));
     let found = found.with_context(|| format!("{} {}: no cookie {start}", reply.status, reply.text()))?;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "not every module of tests uses every helper")]
 
 use anyhow::{Context, Result, ensure};
-use carded_envoy::client::{Reply, Request};
+use carded_envoy::client::{Connection, Reply, Request};
 use carded_envoy::config::Bootstrap;
 use carded_envoy::idp::Idp;
 use carded_envoy::keys::{Key, claims, with};
@@ -16,6 +16,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(crate) const ISSUER: &str = "https://idp.example.com";
 pub(crate) const PARTNER: &str = "https://idp.example.com/partner";
@@ -303,6 +305,13 @@ impl World {
 /// Alice's claims.
 pub(crate) fn alice() -> Value {
     with(claims(ISSUER, AUDIENCE, "alice"), json!({ "roles": ["clerk"] }))
+}
+
+/// Sends a request by TLS to shop.example.com, which listens at `edge`.
+pub(crate) async fn by_tls(edge: SocketAddr, tls: &TlsConnector, request: &Request) -> Result<Reply> {
+    let stream = tokio::net::TcpStream::connect(edge).await?;
+    let stream = tls.connect(ServerName::try_from("shop.example.com")?, stream).await?;
+    Connection::over(stream).exchange(&request.bytes()).await
 }
 
 /// Waits until something is so, at most a minute: machines of CI are slow at times.

@@ -3,25 +3,21 @@
 
 use std::time::Duration;
 
-use carded_verifier::{FetchFailure, IdToken, Outcome, ProviderMetadata, json, verify_id_token};
+use carded_verifier::{IdToken, Outcome, ProviderMetadata, verify_id_token};
 use serde_json::Value;
 
 use super::Gate;
 use super::at::At;
-use super::client;
-use super::config::AuthMethod;
 use super::cookie;
 use super::decide::{Around, Halt};
-use super::effect::{Effect, Effected};
+use super::effect::EffectKind;
 use super::login::{Begun, LIFETIME, Login, nobody, page};
 use super::once::{self, NotSpent};
 use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
 use super::seal::{Binding, Purpose, random_text};
 use super::signed_in::SignedIn;
-
-/// The longest reply of a token endpoint, in bytes.
-const LONGEST_REPLY: usize = 64 * 1024;
+use super::token_endpoint::{NoTokens, read_tokens};
 
 /// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2), each there once at most.
 #[derive(Debug, Default)]
@@ -51,12 +47,6 @@ impl Answer {
         }
         Ok(answer)
     }
-}
-
-/// What a token endpoint gives (§3.1.3.3).
-struct Tokens {
-    id_token: String,
-    access_token: String,
 }
 
 impl Gate {
@@ -129,7 +119,7 @@ impl Gate {
             (Some(code), None) => code,
             (_, error) => return Err(refused(error.as_deref(), answer.description.as_deref()).into()),
         };
-        let Some(effected) = at.request.effected() else {
+        let Some(effected) = at.request.effected(EffectKind::Code) else {
             let until = around.now.saturating_add(LIFETIME);
             return Err(match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
                 Ok(()) => exchange(login, begun, code, provider, origin),
@@ -137,12 +127,14 @@ impl Gate {
                 Err(NotSpent::Full) => Refusal::login_unavailable("too many people sign in at once").into(),
             });
         };
-        let tokens = read_tokens(effected, self.limits().json_depth)?;
+        let tokens = read_tokens(effected, self.limits().json_depth).map_err(NoTokens::refusal)?;
+        let id_token = tokens.id_token.as_deref().ok_or_else(|| NoTokens::Malformed.refusal())?;
         let id_token = IdToken {
-            token: tokens.id_token.as_bytes(),
+            token: id_token.as_bytes(),
             issuer: login.issuer,
             client_id: &login.client_id,
             nonce: &begun.nonce,
+            refreshed: false,
             access_token: Some(&tokens.access_token),
             max_age: begun.max_age.map(Duration::from_secs),
         };
@@ -164,9 +156,12 @@ impl Gate {
                 Refusal::login_failed("the provider signed you in, but not in the way that is needed here").into()
             );
         }
+        let more = self.userinfo(login, provider, &tokens.access_token, verified.subject(), at.request)?;
         let keep = self.asked_claims(login.issuer).map_or(&[][..], |asked| asked);
         let ends = around.now.saturating_add(sessions.lifetime);
-        let signed_in = SignedIn::of(&verified, &login.name, keep, around.now, ends);
+        let mut signed_in = SignedIn::of(&verified, more.as_ref(), &login.name, keep, around.now, ends);
+        let refresh =
+            self.keep_refresh_token(login, &mut signed_in, &tokens, Some(&verified), &begun.nonce, origin, around)?;
         let no_random = || Refusal::internal_error("there are no random bytes to be had");
         let id = random_text::<16>(around.random).ok_or_else(no_random)?;
         // who is not to come in is told so here, and not sent to the provider again
@@ -175,33 +170,24 @@ impl Gate {
         self.may_begin(&verified, &signed_in, around)?;
         let old = std::mem::take(&mut session.id);
         session.sign_in(id, signed_in, around.now);
-        let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
-            return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
-        };
+        let sealed = sessions.seal(&session, at.request, origin, around.now, around.random)?;
         self.end_name(sessions, old, around);
         let mut reply = redirect(begun.target.clone(), "ok");
-        reply.headers.push(("set-cookie", set));
+        reply.set_cookies(sealed.cookies);
+        reply.set_cookies(refresh);
         Ok(reply)
     }
 }
 
 /// The code for tokens (§3.1.3.1), once.
 fn exchange(login: &Login, begun: &Begun, code: &str, provider: &ProviderMetadata, origin: &str) -> Halt {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in [
+    let parameters = [
         ("grant_type", "authorization_code"),
         ("code", code),
-        ("redirect_uri", login.redirect_uri(origin).as_str()),
-        ("code_verifier", begun.verifier.as_str()),
-    ] {
-        form.append_pair(name, value);
-    }
-    let in_form = match login.auth_method {
-        Some(method) => method == AuthMethod::ClientSecretPost,
-        None => provider.secret_in_form,
-    };
-    let authorization = client::authenticate(&mut form, &login.client_id, &login.client_secret, in_form);
-    Halt::Call(Effect { url: provider.token_endpoint.clone(), authorization, form: form.finish() })
+        ("redirect_uri", &login.redirect_uri(origin)),
+        ("code_verifier", &begun.verifier),
+    ];
+    Halt::Call(login.token_request(EffectKind::Code, provider, &parameters))
 }
 
 /// What the provider says instead of a code (RFC 6749 §4.1.2.1, §3.1.2.6).
@@ -216,38 +202,4 @@ fn refused(error: Option<&str>, description: Option<&str>) -> Refusal {
         _ => format!("the provider says: {error}"),
     };
     Refusal::login_refused(detail)
-}
-
-/// Reads the reply of a token endpoint (§3.1.3.3).
-fn read_tokens(effected: &Effected, depth: usize) -> Result<Tokens, Refusal> {
-    let reply = match effected {
-        Ok(reply) if reply.status >= 500 => return Err(Refusal::login_unavailable("the provider failed")),
-        Ok(reply) => reply,
-        Err(FetchFailure::HostNotConfigured) => {
-            return Err(Refusal::login_unavailable("`fetch.clusters` does not name the provider's token endpoint"));
-        }
-        Err(why) => return Err(Refusal::login_unavailable(format!("the provider did not answer: {why}"))),
-    };
-    let malformed = || Refusal::login_failed("the provider's reply to the code cannot be read");
-    if reply.body.len() > LONGEST_REPLY {
-        return Err(malformed());
-    }
-    if reply.status != 200 {
-        // an error of our own making is worth naming (RFC 6749 §5.2)
-        let known = ["invalid_client", "invalid_grant", "invalid_request", "unauthorized_client"];
-        let body = json::parse_object(&reply.body, depth).ok();
-        let error = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
-        let error = known.iter().find(|known| Some(**known) == error).copied().unwrap_or("an error");
-        return Err(Refusal::login_failed(format!("the provider refused the code: {error}")));
-    }
-    let mut body = json::parse_object(&reply.body, depth).map_err(|_| malformed())?;
-    let mut text = |name: &str| match body.remove(name) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        _ => Err(malformed()),
-    };
-    let (id_token, access_token, kind) = (text("id_token")?, text("access_token")?, text("token_type")?);
-    if !kind.eq_ignore_ascii_case("bearer") {
-        return Err(malformed());
-    }
-    Ok(Tokens { id_token, access_token })
 }

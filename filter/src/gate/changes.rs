@@ -45,8 +45,12 @@ impl Gate {
         brought: &Brought,
         around: &mut Around<'_>,
     ) -> Result<Changes, Halt> {
-        let sent = self.forward.client_copies(at.request).map(<[u8]>::to_vec).collect();
-        let mut changes = Changes { sent, ..Changes::default() };
+        let mut changes = Changes::default();
+        for (name, _) in at.request.headers() {
+            if self.forward.is_ours(name) {
+                changes.sent.push(name.to_vec());
+            }
+        }
         self.forward.add_headers(facts, &mut changes.set).map_err(|error| {
             Refusal::claim_not_forwardable(format!(
                 "{}: the claim for the header {} cannot be sent",

@@ -39,6 +39,8 @@ pub struct Decision {
     pub issuer: Option<IssuerIndex>,
     /// How many signatures were checked (not taken from memory).
     pub verified: u32,
+    /// `set-cookie` of the response of a request that goes on; replies have theirs among their headers.
+    pub cookies: Vec<String>,
 }
 
 /// One step.
@@ -107,7 +109,8 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
     ) -> Decision {
-        let mut decision = Decision { step: Step::Forward(Changes::default()), rule: None, issuer: None, verified: 0 };
+        let step = Step::Forward(Changes::default());
+        let mut decision = Decision { step, rule: None, issuer: None, verified: 0, cookies: Vec::new() };
         let mut endpoint = None;
         decision.step = match self.pass(request, known, around, trace, &mut decision, &mut endpoint) {
             Ok(changes) => Step::Forward(changes),
@@ -120,6 +123,7 @@ impl Gate {
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);
+            reply.set_cookies(decision.cookies.drain(..));
             let rule = decision.rule.and_then(|rule| self.rules.get(rule));
             if reply.code == "token_missing"
                 && rule.is_some_and(|rule| rule.places.iter().any(|place| is_scheme(&place.kind)))
@@ -156,7 +160,10 @@ impl Gate {
             .map_err(|why| Refusal::path_ambiguous(format!("{}: send the path in its normal form", why.0)))?;
         trace.tell(|| Event::Path(path.as_str()));
         let mut at = At { request, path: &path, authority: &authority, origin: None, known };
-        let segments: Vec<&str> = path.segments().collect();
+        let mut segments = Vec::with_capacity(8);
+        for segment in path.segments() {
+            segments.push(segment);
+        }
         if segments.first() == Some(&RESERVED) {
             *endpoint = Endpoint::of(&segments);
             let Some(endpoint) = *endpoint else {
@@ -184,7 +191,10 @@ impl Gate {
             at.origin = self.origins.of(request, &authority);
         }
         let held = self.evidence(rule, at, around, trace, decision)?;
-        let brought = if rule.reads_credentials { self.brought(at, around)? } else { Brought::default() };
+        let mut brought = if rule.reads_credentials { self.brought(at, around)? } else { Brought::default() };
+        if brought.due {
+            self.refresh(&mut brought, at, around, &mut decision.cookies)?;
+        }
         for proof in held.iter().filter_map(|held| held.proof.as_ref()) {
             spend_proof(proof, around)?;
         }

@@ -381,6 +381,8 @@ mod tests {
     #[test]
     fn a_login_ends_by_what_came_after_it_alone() {
         let login = |name: &str, sub: &str, began: i64| SignedIn {
+            until: None,
+            due: None,
             name: name.to_owned(),
             iss: format!("https://{name}.example.com"),
             sub: sub.to_owned(),

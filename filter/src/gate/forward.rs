@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::config::{ConfigError, Field, ForwardConfig};
 use super::facts::{ClaimRef, Facts, Names};
 use super::minting;
-use super::request::Request;
 
 /// The longest header that is made of a claim.
 const MAX_HEADER: usize = 8 * 1024;
@@ -28,6 +27,8 @@ pub(super) struct Forward {
     headers: Vec<(Rc<str>, ClaimRef)>,
     /// The header of the gateway's own token.
     token: Option<Rc<str>>,
+    /// The lengths of all their names, a bit for each: most headers of a request differ in it.
+    lengths: u64,
 }
 
 /// A claim cannot be a header.
@@ -68,7 +69,9 @@ impl Forward {
                 errors.push(field.error("`forward.headers` names it too"));
             }
         }
-        Self { headers, token }
+        let names = headers.iter().map(|(name, _)| name).chain(&token);
+        let lengths = names.fold(0, |lengths, name| lengths | length_bit(name.as_bytes()));
+        Self { headers, token, lengths }
     }
 
     /// The claims that headers are made of.
@@ -94,14 +97,22 @@ impl Forward {
         Ok(())
     }
 
-    /// The client's own copies of headers that are ours, by the names under which they came.
-    pub(super) fn client_copies<'a>(&'a self, request: &'a Request) -> impl Iterator<Item = &'a [u8]> {
-        request.headers().map(|(name, _)| name).filter(|name| {
-            name.get(..RESERVED_PREFIX.len()).is_some_and(|start| same_header(start, RESERVED_PREFIX))
-                || self.headers.iter().any(|(ours, _)| same_header(name, ours.as_bytes()))
-                || self.token.as_ref().is_some_and(|ours| same_header(name, ours.as_bytes()))
-        })
+    /// Whether a client's header of this name is a copy of one that is ours.
+    pub(super) fn is_ours(&self, name: &[u8]) -> bool {
+        if matches!(name.first(), Some(b'x' | b'X'))
+            && name.get(..RESERVED_PREFIX.len()).is_some_and(|start| same_header(start, RESERVED_PREFIX))
+        {
+            return true;
+        }
+        self.lengths & length_bit(name) != 0
+            && (self.headers.iter().any(|(ours, _)| same_header(name, ours.as_bytes()))
+                || self.token.as_ref().is_some_and(|ours| same_header(name, ours.as_bytes())))
     }
+}
+
+/// The bit of a name's length; all long ones share one.
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
 }
 
 /// Whether a service could take one name for the other: case and underscores do not count (CGI, WSGI, PHP).
@@ -168,8 +179,11 @@ fn push_plain(text: &mut String, value: &Value, in_list: bool) -> Result<(), &'s
         push_json(text, value);
         return Ok(());
     };
-    let stands = |byte: u8| matches!(byte, 0x21..=0x7e) && byte != b'%' && !(in_list && byte == b',');
-    if plain.bytes().all(stands) {
+    let mut stands = true;
+    for byte in plain.bytes() {
+        stands &= matches!(byte, 0x21..=0x7e) && byte != b'%' && !(in_list && byte == b',');
+    }
+    if stands {
         text.push_str(plain);
         return Ok(());
     }
@@ -208,6 +222,7 @@ fn push_json(text: &mut String, value: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::Request;
     use super::*;
     use serde_json::json;
 
@@ -262,7 +277,7 @@ mod tests {
             Names { trust: &super::super::tests::trust_of_one(), credentials: &[], logins: &[] },
             &mut Vec::new(),
         );
-        let found: Vec<_> = forward.client_copies(&request).collect();
+        let found: Vec<_> = request.headers().map(|(name, _)| name).filter(|name| forward.is_ours(name)).collect();
         assert_eq!(found, [&b"x-user"[..], b"X_User", b"x_carded_role", b"X-Carded-"]);
     }
 

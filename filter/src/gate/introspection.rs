@@ -21,7 +21,7 @@ use super::client;
 use super::compile::{Environment, Fetching, IssuerExtra, url_policy};
 use super::config::{AuthMethod, Config, ConfigError, Field, IntrospectionConfig};
 use super::decide::{Around, Halt};
-use super::effect::{Effect, Effected};
+use super::effect::{Effect, EffectKind, Effected};
 use super::possession;
 use super::reply::Refusal;
 use super::rule::Rule;
@@ -188,7 +188,7 @@ impl Gate {
         // ASCII, as was looked at
         form.append_pair("token", &String::from_utf8_lossy(token)).append_pair("token_type_hint", "access_token");
         let authorization = client::authenticate(&mut form, &asking.client_id, &asking.client_secret, in_form);
-        let effect = Effect { url: url.clone(), authorization, form: form.finish() };
+        let effect = Effect { kind: EffectKind::Introspection, url: url.clone(), authorization, form: form.finish() };
         Err(Halt::Ask(Inquiry { issuer, key, effect }))
     }
 

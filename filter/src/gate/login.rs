@@ -27,6 +27,8 @@ use super::step_up::StepUp;
 
 /// How long a person may take to sign in.
 pub(super) const LIFETIME: Duration = Duration::from_secs(900);
+/// The longest name of a person that is passed on to the provider, in bytes.
+const LONGEST_HINT: usize = 256;
 /// The most logins, so that a choice stays one.
 const MOST: usize = 16;
 
@@ -41,6 +43,10 @@ pub(super) struct Login {
     pub(super) max_age: Option<Duration>,
     pub(super) acr_values: Vec<String>,
     pub(super) post_logout_path: Option<String>,
+    /// Whether more claims come from the provider's UserInfo endpoint.
+    pub(super) userinfo: bool,
+    /// Whether the provider is asked again before its tokens end.
+    pub(super) refresh: bool,
     pub(super) silent: bool,
     scope: String,
     prompt: Option<String>,
@@ -52,6 +58,17 @@ impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Login").field(&self.name).finish()
     }
+}
+
+/// How a login begins.
+#[derive(Debug, Default)]
+pub(super) struct Begins<'a> {
+    /// What a rule needs beyond the login.
+    pub(super) step_up: Option<&'a StepUp>,
+    /// The provider may ask nobody.
+    pub(super) quiet: bool,
+    /// Who it probably is (`login_hint`, §3.1.2.1).
+    pub(super) hint: Option<String>,
 }
 
 /// What the browser keeps of a login that is under way.
@@ -72,7 +89,7 @@ pub(super) struct Begun {
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) acr_values: Vec<String>,
     /// Whether nobody asked for it, and nobody may be asked.
-    #[serde(rename = "q", default)]
+    #[serde(rename = "q", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) quiet: bool,
     /// The age that was asked for, in seconds.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +146,11 @@ pub(super) fn compile(
         if login.post_logout_path.as_deref().is_some_and(|path| way_back(path.as_bytes()).is_err()) {
             errors.push(field.key("post_logout_path").error("a path of ours, such as `/bye`"));
         }
+        if login.refresh && cookie::refresh(name).is_none() {
+            errors.push(
+                field.key("refresh").error("the login's name is in that of a cookie then: at most 32 characters"),
+            );
+        }
         logins.push(Login {
             name: name.clone(),
             issuer,
@@ -138,6 +160,8 @@ pub(super) fn compile(
             max_age: login.max_age.map(|span| span.duration()),
             acr_values: login.acr_values.clone(),
             post_logout_path: login.post_logout_path.clone(),
+            userinfo: login.userinfo,
+            refresh: login.refresh,
             silent: login.silent,
             scope: login.scopes.join(" "),
             prompt: login.prompt.clone(),
@@ -175,10 +199,12 @@ impl Gate {
         };
         let mut logins = self.logins.iter().filter(|login| wanted.contains(&login.issuer));
         match (logins.next(), logins.next()) {
-            (Some(login), None) => match self.begin_login(login, target, step_up, false, at, around) {
-                Ok(reply) => Halt::Answer(reply),
-                Err(halt) => halt,
-            },
+            (Some(login), None) => {
+                match self.begin_login(login, target, &Begins { step_up, ..Begins::default() }, at, around) {
+                    Ok(reply) => Halt::Answer(reply),
+                    Err(halt) => halt,
+                }
+            }
             _ => Halt::Answer(self.choose_login(wanted, target)),
         }
     }
@@ -197,24 +223,30 @@ impl Gate {
         .reply(401, "login_required")
     }
 
-    /// `GET /.carded/login/{login}?to=…`: begins a login that somebody chose.
+    /// `GET /.carded/login/{login}?to=…&login_hint=…`: begins a login that somebody chose.
     pub(super) fn chosen_login(&self, login: &Login, at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
-        let to = form_urlencoded::parse(at.query()).find(|(name, _)| name == "to");
-        let to = to.map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
-        self.begin_login(login, way_back(to.as_bytes())?, None, false, at, around)
+        let parameter = |named: &str| form_urlencoded::parse(at.query()).find(|(name, _)| name == named);
+        let to = parameter("to").map_or_else(|| "/".to_owned(), |(_, to)| to.into_owned());
+        let hint = parameter("login_hint").map(|(_, hint)| hint.into_owned());
+        if hint.as_ref().is_some_and(|hint| hint.len() > LONGEST_HINT || hint.contains(char::is_control)) {
+            return Err(
+                Refusal::request_malformed("`login_hint` is too long, or has characters that no name has").into()
+            );
+        }
+        let begins = Begins { step_up: None, quiet: false, hint };
+        self.begin_login(login, way_back(to.as_bytes())?, &begins, at, around)
     }
 
     /// Sends a browser to the provider (§3.1.2.1). What a rule needs counts before what the login asks of everyone.
-    /// `quiet`: the provider may ask nobody.
     pub(super) fn begin_login(
         &self,
         login: &Login,
         target: &str,
-        step_up: Option<&StepUp>,
-        quiet: bool,
+        begins: &Begins<'_>,
         at: At<'_>,
         around: &mut Around<'_>,
     ) -> Result<Reply, Halt> {
+        let Begins { step_up, quiet, hint } = begins;
         let origin = at.origin()?;
         let sessions = self.sessions.as_ref().ok_or_else(nobody)?;
         let provider = match self.provider(login, at.known, around) {
@@ -238,7 +270,7 @@ impl Gate {
             verifier,
             target: target.to_owned(),
             acr_values,
-            quiet,
+            quiet: *quiet,
             max_age,
         };
         let binding = Binding { purpose: Purpose::Login, origin, to: state.as_bytes() };
@@ -259,7 +291,10 @@ impl Gate {
         ] {
             query.append_pair(name, value);
         }
-        if let Some(prompt) = if quiet { Some("none") } else { login.prompt.as_deref() } {
+        if let Some(hint) = hint {
+            query.append_pair("login_hint", hint);
+        }
+        if let Some(prompt) = if *quiet { Some("none") } else { login.prompt.as_deref() } {
             query.append_pair("prompt", prompt);
         }
         if let Some(max_age) = max_age {

@@ -58,6 +58,8 @@ impl Gate {
             }
             .reply(200, "ok"),
         };
+        let brought = cookie::of_session(at.request);
+        reply.set_cookies(brought.iter().map(|name| cookie::clear(name)));
         reply.headers.push(("set-cookie", cookie::clear(cookie::SESSION)));
         if self.logins.iter().any(|login| login.silent) {
             reply.headers.push(("set-cookie", cookie::set(cookie::QUIET, "1", sessions.lifetime)));

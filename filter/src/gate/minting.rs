@@ -368,7 +368,7 @@ impl Gate {
     fn evidence_ends(&self, facts: &Facts<'_>, brought: &Brought) -> Timestamp {
         let tokens = facts.all().map(|token| self.token_ends(token));
         let shown = brought.shown().map(|shown| Timestamp::from_unix(shown.proof.ends));
-        let logins = brought.logins().map(|login| Timestamp::from_unix(login.signed_in.ends));
+        let logins = brought.logins().map(|login| login.signed_in.until());
         tokens
             .chain(shown)
             .chain(logins)

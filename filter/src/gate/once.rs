@@ -13,6 +13,8 @@ pub trait Once {
     /// its own, so that one cannot take up that of another.
     fn spend(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent;
 
+    /// Notes what was used until another time.
+    fn hold(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp);
     /// What else the workers of the process share.
     fn cells(&mut self) -> &mut dyn Cells;
 }
@@ -43,16 +45,21 @@ pub(super) fn spend(
     until: Timestamp,
     now: Timestamp,
 ) -> Result<(), NotSpent> {
+    match once.spend(kind, &hash_of(kind, id), until, now) {
+        Spent::First => Ok(()),
+        Spent::Again => Err(NotSpent::Again),
+        Spent::Full => Err(NotSpent::Full),
+    }
+}
+
+/// Under what something is noted: its hash, with the name of its kind.
+pub(super) fn hash_of(kind: &'static str, id: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
     hash.update(u64::try_from(kind.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(kind);
     hash.update(id);
-    match once.spend(kind, &hash.finalize().into(), until, now) {
-        Spent::First => Ok(()),
-        Spent::Again => Err(NotSpent::Again),
-        Spent::Full => Err(NotSpent::Full),
-    }
+    hash.finalize().into()
 }
 
 /// A store in memory of its own, for one worker alone: tests and tools.
@@ -76,6 +83,10 @@ impl Once for InMemory {
             self.used.insert(*id, until);
             Spent::First
         }
+    }
+
+    fn hold(&mut self, _: &'static str, id: &[u8; 32], until: Timestamp, _: Timestamp) {
+        self.used.insert(*id, until);
     }
 
     fn cells(&mut self) -> &mut dyn Cells {

@@ -27,6 +27,9 @@ impl<'a> Path<'a> {
     /// # Errors
     /// Why readers could differ over it.
     pub(super) fn parse(raw: &'a [u8]) -> Result<Self, Ambiguous> {
+        if let Some((path, query)) = plain(raw) {
+            return Ok(Self { normal: Cow::Borrowed(path), query, changed: false });
+        }
         let (path, query) = match raw.iter().position(|&byte| byte == b'?') {
             Some(at) => (raw.get(..at).unwrap_or_default(), raw.get(at.saturating_add(1)..)),
             None => (raw, None),
@@ -34,13 +37,10 @@ impl<'a> Path<'a> {
         if path.first() != Some(&b'/') {
             return Err(Ambiguous("the path does not start with /"));
         }
-        let normal = match plain(path) {
-            Some(plain) => Cow::Borrowed(plain),
-            None => Cow::Owned(normalise(path)?),
-        };
+        let normal = normalise(path)?;
         check_segments(&normal)?;
         let changed = normal.as_bytes() != path;
-        Ok(Self { normal, query, changed })
+        Ok(Self { normal: Cow::Owned(normal), query, changed })
     }
 
     /// The normal form, without the query.
@@ -62,15 +62,39 @@ impl<'a> Path<'a> {
     }
 
     /// The segments between the slashes: `/a/b/` has `a`, `b` and an empty one; `/` has none.
-    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn segments(&self) -> Segments<'_> {
         segments(&self.normal)
     }
 }
 
 /// The segments of a normal path.
-pub(super) fn segments(normal: &str) -> impl Iterator<Item = &str> {
+pub(super) fn segments(normal: &str) -> Segments<'_> {
     let rest = normal.strip_prefix('/').unwrap_or(normal);
-    (!rest.is_empty()).then(|| rest.split('/')).into_iter().flatten()
+    Segments { rest: Some(rest).filter(|rest| !rest.is_empty()) }
+}
+
+/// What is left of a path's segments. Every request is taken apart by it.
+#[derive(Debug, Clone)]
+pub(super) struct Segments<'a> {
+    rest: Option<&'a str>,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest?;
+        let mut end = 0_usize;
+        for byte in rest.bytes() {
+            if byte == b'/' {
+                self.rest = rest.get(end.saturating_add(1)..);
+                return rest.get(..end);
+            }
+            end = end.saturating_add(1);
+        }
+        self.rest = None;
+        Some(rest)
+    }
 }
 
 /// The value of two hexadecimal digits.
@@ -83,10 +107,25 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// The path itself where nothing in it needs a second look, as in most requests.
-fn plain(path: &[u8]) -> Option<&str> {
-    let is_plain = |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b'\\' | b'#');
-    if path.iter().all(is_plain) { std::str::from_utf8(path).ok() } else { None }
+/// The path and the query where nothing in the path needs a second look, as in most requests: visible ASCII without escapes,
+/// parameters and dots or slashes behind a slash. One pass, on every request.
+fn plain(raw: &[u8]) -> Option<(&str, Option<&[u8]>)> {
+    let mut before = 0;
+    let mut end = raw.len();
+    for (at, &byte) in raw.iter().enumerate() {
+        match byte {
+            b'?' => {
+                end = at;
+                break;
+            }
+            b'/' | b'.' if before == b'/' => return None,
+            b'%' | b'\\' | b'#' | b';' | ..=0x20 | 0x7f.. => return None,
+            _ => {}
+        }
+        before = byte;
+    }
+    let path = raw.get(..end).filter(|path| path.first() == Some(&b'/'))?;
+    Some((std::str::from_utf8(path).ok()?, raw.get(end.saturating_add(1)..)))
 }
 
 fn normalise(path: &[u8]) -> Result<String, Ambiguous> {

@@ -40,7 +40,9 @@ impl PlaceKind {
     pub(super) fn tokens<'a>(&'a self, request: &'a Request, query: Option<&'a [u8]>, found: &mut Vec<&'a [u8]>) {
         match self {
             Self::Header { name, prefix } => {
-                found.extend(request.values(name).filter_map(|value| strip_prefix(value, prefix)));
+                for value in request.values(name) {
+                    found.extend(strip_prefix(value, prefix));
+                }
             }
             Self::Basic => {
                 let all = request.values("authorization").filter_map(|value| strip_prefix(value, api_token::BASIC));

@@ -124,7 +124,8 @@ impl Gate {
             return Ok(());
         }
         let mut refusal = Refusal::use_dpop_nonce("make a proof with the nonce in the header DPoP-Nonce");
-        refusal.asked = sealer.and_then(|sealer| sealer.seal(binding, &"", around.now, around.random));
+        refusal.nonce =
+            sealer.and_then(|sealer| sealer.seal(binding, &"", around.now, around.random)).map(String::into_boxed_str);
         Err(refusal)
     }
 

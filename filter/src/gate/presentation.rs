@@ -351,11 +351,9 @@ impl Gate {
                         .ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?;
                 }
                 session.add(proofs, around.now);
-                let Some(set) = sessions.cookie(&session, origin, around.now, around.random) else {
-                    return Err(Refusal::internal_error("the session outgrows a cookie: forward fewer claims").into());
-                };
+                let sealed = sessions.seal(&session, at.request, origin, around.now, around.random)?;
                 let mut reply = redirect(kept.target, "ok");
-                reply.headers.push(("set-cookie", set));
+                reply.set_cookies(sealed.cookies);
                 reply
             }
         };

@@ -10,6 +10,7 @@ use super::at::At;
 use super::cookie;
 use super::decide::{Around, Halt, is_navigation};
 use super::facts::Facts;
+use super::login::Begins;
 use super::place::cookie_pairs;
 use super::presentation::way_back;
 use super::rule::{Asks, Rule};
@@ -36,7 +37,7 @@ impl Gate {
             return None;
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
-        match self.begin_login(login, target, None, true, at, around) {
+        match self.begin_login(login, target, &Begins { quiet: true, ..Begins::default() }, at, around) {
             Ok(mut reply) if reply.status == 303 => {
                 reply.headers.push(("set-cookie", cookie::set(cookie::QUIET, "1", sessions.lifetime)));
                 Some(Halt::Answer(reply))

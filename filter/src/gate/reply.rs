@@ -27,6 +27,11 @@ impl Reply {
         let headers = vec![("cache-control", "no-store".to_owned()), ("content-type", "application/json".to_owned())];
         Self { status, code, headers, body: format!("{body}\n"), grpc_status: None }
     }
+
+    /// Sets cookies.
+    pub(super) fn set_cookies(&mut self, sets: impl IntoIterator<Item = String>) {
+        self.headers.extend(sets.into_iter().map(|set| ("set-cookie", set)));
+    }
 }
 
 /// Why a request is refused.
@@ -42,9 +47,10 @@ pub struct Refusal {
     pub detail: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
-    /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it; for a proof with a
-    /// nonce, that nonce.
+    /// What the challenge asks for besides: parameters of `WWW-Authenticate`, each with a comma before it.
     pub asked: Option<String>,
+    /// A nonce for the next DPoP proof.
+    pub nonce: Option<Box<str>>,
 }
 
 /// The algorithms of DPoP proofs (RFC 9449 §5.1).
@@ -56,7 +62,7 @@ macro_rules! refusals {
             $($(#[$doc])*
             #[must_use]
             pub fn $name(detail: impl Into<String>) -> Self {
-                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None }
+                Self { code: $code, status: $status, title: $title, detail: detail.into(), retry_after: None, asked: None, nonce: None }
             })*
 
             /// Every code that the gate itself can answer with, its status and its title. Those of the verifier are in
@@ -139,6 +145,8 @@ refusals! {
     misdirected: "misdirected", 421, "This address is not served here";
     /// Too many presentations at once.
     too_many_presentations: "too_many_presentations", 503, "Too many presentations are being checked";
+    /// A session outgrows what browsers and proxies carry.
+    session_too_large: "session_too_large", 500, "The session is too large";
     /// It was revoked before its end.
     revoked: "revoked", 401, "This was revoked";
     /// What is revoked cannot be had.
@@ -173,6 +181,7 @@ impl Refusal {
             detail: denied.detail().to_owned(),
             retry_after,
             asked: None,
+            nonce: None,
         }
     }
 
@@ -195,9 +204,7 @@ impl Refusal {
         if let Some(challenge) = self.challenge() {
             headers.push(("www-authenticate", challenge));
         }
-        if self.code == "use_dpop_nonce" {
-            headers.extend(self.asked.clone().map(|nonce| ("dpop-nonce", nonce)));
-        }
+        headers.extend(self.nonce.iter().map(|nonce| ("dpop-nonce", String::from(&**nonce))));
         if matches!(self.status, 429 | 503) {
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
             headers.push(("retry-after", seconds.to_string()));

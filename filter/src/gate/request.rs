@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::effect::Effected;
+use super::effect::{EffectKind, Effected};
 
 /// A request's headers, pseudo headers (`:path`, `:method`, `:authority`, `:scheme`) included, in order, repeated ones
 /// and bytes that are no UTF-8 included. One buffer, with the places of names and values in it.
@@ -11,7 +11,7 @@ pub struct Request {
     buffer: Vec<u8>,
     places: Vec<(Range<usize>, Range<usize>)>,
     body: Option<Vec<u8>>,
-    effected: Option<Effected>,
+    effected: Vec<(EffectKind, Effected)>,
 }
 
 impl Request {
@@ -37,28 +37,24 @@ impl Request {
         if buffer.is_empty() {
             return Some(Self::default());
         }
-        let number = |at: usize| -> Option<usize> {
-            let bytes: [u8; 4] = buffer.get(at..at.checked_add(4)?)?.try_into().ok()?;
-            usize::try_from(u32::from_le_bytes(bytes)).ok()
-        };
-        let count = number(0)?;
-        let mut cursor = count.checked_mul(8)?.checked_add(4)?;
+        let size = |bytes: [u8; 4]| usize::try_from(u32::from_le_bytes(bytes)).ok();
+        let (count, rest) = buffer.split_first_chunk::<4>()?;
+        let sizes = rest.get(..size(*count)?.checked_mul(8)?)?;
+        let mut cursor = sizes.len().checked_add(4)?;
+        let mut places = Vec::with_capacity(sizes.len() / 8);
+        for pair in sizes.chunks_exact(8) {
+            let &[a, b, c, d, e, f, g, h] = pair else { return None };
+            let name = cursor..cursor.checked_add(size([a, b, c, d])?)?;
+            let start = name.end.checked_add(1)?;
+            let value = start..start.checked_add(size([e, f, g, h])?)?;
+            cursor = value.end.checked_add(1)?;
+            places.push((name, value));
+        }
+        // they only grow, so that the last is the one to be compared
         if cursor > buffer.len() {
             return None;
         }
-        let mut places = Vec::with_capacity(count);
-        for pair in 0..count {
-            let sizes = pair.checked_mul(8)?.checked_add(4)?;
-            let name = cursor..cursor.checked_add(number(sizes)?)?;
-            let start = name.end.checked_add(1)?;
-            let value = start..start.checked_add(number(sizes.checked_add(4)?)?)?;
-            cursor = value.end.checked_add(1)?;
-            if cursor > buffer.len() {
-                return None;
-            }
-            places.push((name, value));
-        }
-        Some(Self { buffer, places, body: None, effected: None })
+        Some(Self { buffer, places, body: None, effected: Vec::new() })
     }
 
     /// All headers in order.
@@ -67,12 +63,8 @@ impl Request {
     }
 
     /// All values of a header, by its lower-case name (proxies hand names over in lower case; case is folded anyway).
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        // the length first: most names differ in it, and nothing else is touched then
-        let same = move |(key, _): &&(Range<usize>, Range<usize>)| {
-            key.len() == name.len() && self.slice(key).eq_ignore_ascii_case(name.as_bytes())
-        };
-        self.places.iter().filter(same).map(|(_, value)| self.slice(value))
+    pub fn values<'a>(&'a self, name: &'a str) -> Values<'a> {
+        Values { request: self, name: name.as_bytes(), at: 0 }
     }
 
     /// The value of a header that must not be repeated.
@@ -82,7 +74,7 @@ impl Request {
     pub fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Repeated> {
         let mut values = self.values(name);
         let first = values.next();
-        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
+        if first.is_some() && values.next().is_some() { Err(Repeated) } else { Ok(first) }
     }
 
     /// The whole body, where it was asked for and came.
@@ -97,16 +89,17 @@ impl Request {
         Self { body: Some(body), ..self }
     }
 
-    /// What came of the call that was made for this request, where there was one.
+    /// What came of the call of this kind that was made for this request, where there was one.
     #[must_use]
-    pub fn effected(&self) -> Option<&Effected> {
-        self.effected.as_ref()
+    pub fn effected(&self, kind: EffectKind) -> Option<&Effected> {
+        self.effected.iter().find(|(of, _)| *of == kind).map(|(_, effected)| effected)
     }
 
-    /// The request with what came of its call.
+    /// The request with what came of a call.
     #[must_use]
-    pub fn with_effected(self, effected: Effected) -> Self {
-        Self { effected: Some(effected), ..self }
+    pub fn with_effected(mut self, kind: EffectKind, effected: Effected) -> Self {
+        self.effected.push((kind, effected));
+        self
     }
 
     /// Whether a header is there.
@@ -130,13 +123,40 @@ impl Request {
             .capacity()
             .saturating_add(self.places.len().saturating_mul(size_of::<(Range<usize>, Range<usize>)>()))
             .saturating_add(self.body.as_ref().map_or(0, Vec::capacity))
-            .saturating_add(
-                self.effected.as_ref().map_or(0, |reply| reply.as_ref().map_or(0, |reply| reply.body.len())),
-            )
+            .saturating_add(self.effected.iter().fold(0, |bytes, (_, effected)| {
+                bytes.saturating_add(effected.as_ref().map_or(0, |reply| reply.body.len()))
+            }))
     }
 
     fn slice(&self, place: &Range<usize>) -> &[u8] {
         self.buffer.get(place.clone()).unwrap_or_default()
+    }
+}
+
+/// The values of a header. A loop of its own, since every request is looked through many times: adapters of iterators cost
+/// three times as much in a module that is built for size.
+#[derive(Debug, Clone)]
+pub struct Values<'a> {
+    request: &'a Request,
+    name: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let Some((key, value)) = self.request.places.get(self.at) {
+            self.at = self.at.wrapping_add(1);
+            // the length first: most names differ in it, and nothing else is touched then
+            if key.end.wrapping_sub(key.start) == self.name.len() {
+                let key = self.request.slice(key);
+                if key == self.name || key.eq_ignore_ascii_case(self.name) {
+                    return Some(self.request.slice(value));
+                }
+            }
+        }
+        None
     }
 }
 

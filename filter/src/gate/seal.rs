@@ -54,6 +54,8 @@ pub(super) enum Purpose {
     Login,
     /// A nonce for DPoP proofs.
     Nonce,
+    /// A provider's refresh token.
+    Refresh,
 }
 
 impl Purpose {
@@ -68,6 +70,7 @@ impl Purpose {
             Self::Exchanged => "exchanged",
             Self::Login => "login",
             Self::Nonce => "nonce",
+            Self::Refresh => "refresh",
         }
     }
 }

@@ -68,6 +68,14 @@ pub(super) struct Token {
     pub(super) id: String,
 }
 
+/// A session that is sealed for a browser.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) sealed: String,
+    /// Each a `set-cookie`.
+    pub(super) cookies: Vec<String>,
+}
+
 /// What a request brings that was shown before.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
@@ -80,6 +88,8 @@ pub(super) struct Brought {
     pub(super) by_cookie: bool,
     /// Whether it came by a token for programs.
     pub(super) by_token: bool,
+    /// Whether a provider is to be asked again about a login, by its refresh token.
+    pub(super) due: bool,
     /// Why something that was brought no longer holds.
     pub(super) lapsed: Option<Refusal>,
 }
@@ -88,7 +98,7 @@ pub(super) struct Brought {
 #[derive(Debug)]
 pub(super) struct Opened {
     shown: Vec<Shown>,
-    logins: Vec<KnownLogin>,
+    pub(super) logins: Vec<KnownLogin>,
     /// When it was sealed.
     issued: Timestamp,
     /// When it ends, if not sooner by its age.
@@ -186,7 +196,7 @@ impl Session {
             *self = Self::default();
         }
         self.id = id;
-        self.logins.retain(|old| !old.has_ended(now) && old.name != login.name);
+        self.logins.retain(|old| old.ends > now.unix() && old.name != login.name);
         self.logins.push(login);
         let surplus = self.logins.len().saturating_sub(MAX_LOGINS);
         self.logins.drain(..surplus);
@@ -209,19 +219,34 @@ impl Sessions {
     /// opens.
     pub(super) fn read(&self, request: &Request, origin: &str, now: Timestamp) -> (Session, Timestamp) {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
-        let opened = cookie::values(request, cookie::SESSION)
-            .take(4)
-            .find_map(|value| self.sealer.open_dated::<Session>(binding, value, now, self.longest()));
+        let open = |value| {
+            let value = cookie::whole(request, value)?;
+            self.sealer.open_long::<Session>(binding, &value, now, self.longest(), cookie::LONGEST_SESSION)
+        };
+        let opened = cookie::values(request, cookie::SESSION).take(4).find_map(open);
         opened.unwrap_or_else(|| (Session::default(), now))
     }
 
-    /// `set-cookie` for a session; nothing where it would outgrow what browsers carry (threat 70).
-    pub(super) fn cookie(&self, session: &Session, origin: &str, now: Timestamp, random: Random<'_>) -> Option<String> {
+    /// Seals a session.
+    ///
+    /// # Errors
+    /// Where it would outgrow what browsers carry (threat 70).
+    pub(super) fn seal(
+        &self,
+        session: &Session,
+        request: &Request,
+        origin: &str,
+        now: Timestamp,
+        random: Random<'_>,
+    ) -> Result<Carried, Refusal> {
         let binding = Binding { purpose: Purpose::Session, origin, to: b"" };
-        let sealed = self.sealer.seal(binding, session, now, random)?;
+        let sealed = self.sealer.seal(binding, session, now, random);
+        let sealed = sealed.ok_or_else(|| Refusal::internal_error("there are no random bytes to be had"))?;
         let left = Timestamp::from_unix(session.ends()).saturating_since(now).min(self.longest());
-        let cookie = cookie::set(cookie::SESSION, &sealed, left);
-        (cookie.len() <= super::seal::LONGEST).then_some(cookie)
+        let cookies = cookie::set_session(request, &sealed, left).ok_or_else(|| {
+            Refusal::session_too_large("three cookies do not hold it: the proxy has to forward fewer claims")
+        })?;
+        Ok(Carried { sealed, cookies })
     }
 }
 
@@ -241,12 +266,29 @@ impl Gate {
                 brought.opened = Some(opened);
             }
             None => {
-                brought.opened = cookie::values(request, cookie::SESSION)
-                    .take(4)
-                    .find_map(|value| self.opened(sessions, Purpose::Session, origin, value, around.verdicts, now));
+                brought.opened = cookie::values(request, cookie::SESSION).take(4).find_map(|value| {
+                    let value = cookie::whole(request, value)?;
+                    self.opened(sessions, Purpose::Session, origin, &value, around.verdicts, now)
+                });
                 brought.by_cookie = true;
             }
         }
+        self.weigh(&mut brought, known, around)?;
+        // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
+        if let Some(dpop) = use_ {
+            spend_proof(&dpop, around)?;
+        }
+        if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
+            return Err(
+                Refusal::cross_site("this request changes something and does not come from our own pages").into()
+            );
+        }
+        Ok(brought)
+    }
+
+    /// What of that which was brought holds now, and whether a provider is to be asked again.
+    pub(super) fn weigh(&self, brought: &mut Brought, known: &Documents, around: &mut Around<'_>) -> Result<(), Halt> {
+        let now = around.now;
         if let Some(opened) = &brought.opened
             && let Some(why) = self
                 .unless_ended(opened, around)
@@ -268,26 +310,19 @@ impl Gate {
             }
         }
         brought.holds = holds;
+        (brought.logins_hold, brought.due) = (0, false);
         for (login, at) in brought.opened.iter().flat_map(|opened| &opened.logins).zip(0_u32..u32::BITS) {
             if !login.signed_in.has_ended(now) {
                 brought.logins_hold |= 1 << at;
             }
+            brought.due |= login.signed_in.is_due(now);
         }
-        // Last, when no document is needed any more: a decision that starts again must not find its own proof used.
-        if let Some(dpop) = use_ {
-            spend_proof(&dpop, around)?;
-        }
-        if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
-            return Err(
-                Refusal::cross_site("this request changes something and does not come from our own pages").into()
-            );
-        }
-        Ok(brought)
+        Ok(())
     }
 
     /// Opens what was sealed for a purpose, or remembers what was in it: found by the whole of it, for the same purpose and
     /// origin. Its age is compared each time.
-    fn opened(
+    pub(super) fn opened(
         &self,
         sessions: &Sessions,
         purpose: Purpose,
@@ -310,7 +345,8 @@ impl Gate {
             let marks = self.marks_of(&token.id, &[], issued);
             (token, issued, marks)
         } else {
-            let (session, issued) = sessions.sealer.open_dated::<Session>(binding, sealed, now, longest)?;
+            let most = cookie::LONGEST_SESSION;
+            let (session, issued) = sessions.sealer.open_long::<Session>(binding, sealed, now, longest, most)?;
             let ends = session.ends();
             let marks = self.marks_of(&session.id, &session.logins, issued);
             endings = self.endings(&session.id, &session.logins, issued);
@@ -350,9 +386,9 @@ impl Gate {
         }
         let target = way_back(request.single(":path").ok().flatten()?).ok()?;
         let (session, _) = sessions.read(request, origin, around.now);
-        let set = sessions.cookie(&session, origin, around.now, around.random)?;
+        let sealed = sessions.seal(&session, request, origin, around.now, around.random).ok()?;
         let mut reply = redirect(target.to_owned(), "ok");
-        reply.headers.push(("set-cookie", set));
+        reply.set_cookies(sealed.cookies);
         Some(reply)
     }
 

@@ -24,6 +24,12 @@ pub(super) struct SignedIn {
     /// When it ends, in seconds since 1970.
     #[serde(rename = "e")]
     pub(super) ends: i64,
+    /// Until when the provider's word counts, where it is asked again before (`refresh`).
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<i64>,
+    /// From when on it is asked again.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<i64>,
     /// When the person proved who they are: `auth_time`, or else when they came back from the provider.
     #[serde(rename = "t")]
     pub(super) since: i64,
@@ -42,31 +48,75 @@ pub(super) struct SignedIn {
 }
 
 impl SignedIn {
-    /// What is kept of an ID token that holds.
-    pub(super) fn of(token: &VerifiedIdToken, name: &str, keep: &[ClaimPath], now: Timestamp, ends: Timestamp) -> Self {
-        let mut claims = Map::new();
-        for path in keep {
-            if let Some(value) = path.get(token.claims()) {
-                put(&mut claims, path.names(), value);
-            }
-        }
-        let text = |name: &str| token.claims().get(name).and_then(Value::as_str).map(str::to_owned);
+    /// What is kept of an ID token that holds, and of what else the provider says.
+    pub(super) fn of(
+        token: &VerifiedIdToken,
+        more: Option<&Map<String, Value>>,
+        name: &str,
+        keep: &[ClaimPath],
+        now: Timestamp,
+        ends: Timestamp,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             iss: token.iss().to_owned(),
             sub: token.subject().to_owned(),
             ends: ends.unix(),
+            until: None,
+            due: None,
             since: token.auth_time().map_or(now, |then| then.min(now)).unix(),
             at: now.unix(),
-            sid: text("sid"),
-            acr: text("acr"),
-            claims,
+            sid: text(token, "sid"),
+            acr: text(token, "acr"),
+            claims: kept(token, more, keep),
         }
     }
 
-    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
-        Timestamp::from_unix(self.ends) <= now
+    /// The same login after a refresh that brought an ID token; nothing where that is of another person, another session of the
+    /// provider, or another way or time of signing in (OpenID Connect Core 1.0 §12.2).
+    pub(super) fn refreshed(
+        &self,
+        token: &VerifiedIdToken,
+        more: Option<&Map<String, Value>>,
+        keep: &[ClaimPath],
+    ) -> Option<Self> {
+        let same = |old: &Option<String>, new: &Option<String>| new.is_none() || old == new;
+        let since = token.auth_time().map_or(self.since, Timestamp::unix);
+        let is_same = (self.iss.as_str(), self.sub.as_str()) == (token.iss(), token.subject())
+            && same(&self.sid, &text(token, "sid"))
+            && same(&self.acr, &text(token, "acr"))
+            && since <= self.since;
+        is_same.then(|| Self { since, claims: kept(token, more, keep), ..self.clone() })
     }
+
+    /// When it ends, if nothing becomes of a refresh.
+    pub(super) fn until(&self) -> Timestamp {
+        Timestamp::from_unix(self.until.map_or(self.ends, |until| until.min(self.ends)))
+    }
+
+    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
+        self.until() <= now
+    }
+
+    /// Whether the provider is to be asked again.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.due.is_some_and(|due| due <= now.unix() && now.unix() < self.ends)
+    }
+}
+
+fn text(token: &VerifiedIdToken, name: &str) -> Option<String> {
+    token.claims().get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The claims that the configuration passes on; the ID token's count before others.
+fn kept(token: &VerifiedIdToken, more: Option<&Map<String, Value>>, keep: &[ClaimPath]) -> Map<String, Value> {
+    let mut claims = Map::new();
+    for path in keep {
+        if let Some(value) = path.get(token.claims()).or_else(|| path.get(more?)) {
+            put(&mut claims, path.names(), value);
+        }
+    }
+    claims
 }
 
 /// A login of an issuer that this configuration knows.

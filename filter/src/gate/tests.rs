@@ -17,12 +17,14 @@ mod possession;
 mod presenting;
 mod programs;
 mod provider;
+mod refresh;
 mod remembered;
 mod revocation;
 mod sessions;
 mod shop;
 mod slow;
 mod step_up;
+mod userinfo;
 
 use std::sync::Arc;
 

@@ -11,10 +11,11 @@ use std::rc::Rc;
 use carded_verifier::{Basis, Condensed, Denied, Documents, IssuerIndex, Timestamp, Trust};
 
 use super::cache::{Cache, Key};
+use super::cookie::LONGEST_SESSION;
 use super::key::{Keys, Kind};
 use super::minting::Minted;
 use super::place::Place;
-use super::seal::{LONGEST, Random};
+use super::seal::Random;
 use super::session::Opened;
 
 /// The bytes of memory that one verdict may take on average; large ones take the room of several.
@@ -61,7 +62,7 @@ impl Verdicts {
 
     /// The key of a session, or of a token for programs, at one of our origins.
     pub(super) fn key_of_sealed(&self, is_token: bool, origin: &str, sealed: &[u8]) -> Option<Key> {
-        let kept = self.kept.as_ref().filter(|_| sealed.len() <= LONGEST)?;
+        let kept = self.kept.as_ref().filter(|_| sealed.len() <= LONGEST_SESSION)?;
         Some(kept.keys.key(kind_of_sealed(is_token), origin.as_bytes(), sealed))
     }
 

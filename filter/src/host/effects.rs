@@ -5,7 +5,7 @@ use carded_verifier::FetchFailure;
 
 use super::fetches::{GRACE, read_reply};
 use super::{Nanos, abi};
-use crate::gate::{Effect, Effected, Fetching};
+use crate::gate::{Effect, EffectKind, Effected, Fetching};
 
 /// The calls of one VM. Lists: as many as people who sign in at this moment.
 #[derive(Default)]
@@ -14,8 +14,12 @@ pub(super) struct Effects {
     running: Vec<Running>,
 }
 
+/// The stream that a call was for, what it was for, and what came of it.
+pub(super) type Done = (u32, EffectKind, Effected);
+
 struct Running {
     token: u32,
+    kind: EffectKind,
     /// The stream that it is for.
     context: u32,
     /// After this time it is lost.
@@ -29,7 +33,7 @@ impl Effects {
     }
 
     /// Makes what is queued for requests that still wait. Called in the root context. Gives what failed at once, or was lost.
-    pub(super) fn advance(&mut self, how: &Fetching, now: Nanos, waits: impl Fn(u32) -> bool) -> Vec<(u32, Effected)> {
+    pub(super) fn advance(&mut self, how: &Fetching, now: Nanos, waits: impl Fn(u32) -> bool) -> Vec<Done> {
         let mut failed = Vec::new();
         for (context, effect) in std::mem::take(&mut self.queued) {
             if !waits(context) {
@@ -38,15 +42,15 @@ impl Effects {
             match call(&effect, how) {
                 Ok(token) => {
                     let until = now.after(how.timeout.saturating_add(GRACE));
-                    self.running.push(Running { token, context, until });
+                    self.running.push(Running { token, kind: effect.kind, context, until });
                 }
-                Err(why) => failed.push((context, Err(why))),
+                Err(why) => failed.push((context, effect.kind, Err(why))),
             }
         }
         self.running.retain(|running| {
             let lost = running.until <= now;
             if lost {
-                failed.push((running.context, Err(FetchFailure::Timeout)));
+                failed.push((running.context, running.kind, Err(FetchFailure::Timeout)));
             }
             !lost
         });
@@ -54,16 +58,10 @@ impl Effects {
     }
 
     /// The reply to a call has come, or its failure; nothing where the call is none of these.
-    pub(super) fn replied(
-        &mut self,
-        token: u32,
-        headers: usize,
-        body_size: usize,
-        how: &Fetching,
-    ) -> Option<(u32, Effected)> {
+    pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize, how: &Fetching) -> Option<Done> {
         let at = self.running.iter().position(|running| running.token == token)?;
         let running = self.running.swap_remove(at);
-        Some((running.context, read_reply(headers, body_size, how)))
+        Some((running.context, running.kind, read_reply(headers, body_size, how)))
     }
 }
 

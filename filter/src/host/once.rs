@@ -25,38 +25,50 @@ pub(super) struct SharedOnce;
 
 impl Once for SharedOnce {
     fn spend(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) -> Spent {
-        let [first, ..] = id;
-        let key = format!("carded/once/{kind}/{}", first % BUCKETS);
-        // the first byte chose the bucket; the half that is compared begins after it
-        let Some(mark) = id.get(1..17) else { return Spent::Full };
-        for _ in 0..TRIES {
-            let Some((bucket, version)) = read(&key) else { return Spent::Full };
-            let mut kept = Vec::with_capacity(bucket.len().saturating_add(ENTRY));
-            for entry in bucket.chunks_exact(ENTRY) {
-                let (other, time) = entry.split_at_checked(16).unwrap_or_default();
-                let ends = time.try_into().map_or(i64::MAX, i64::from_le_bytes);
-                if other == mark {
-                    return Spent::Again;
-                }
-                if Timestamp::from_unix(ends) > now {
-                    kept.extend_from_slice(entry);
-                }
-            }
-            if kept.len() >= LENGTH.saturating_mul(ENTRY) {
-                return Spent::Full;
-            }
-            kept.extend_from_slice(mark);
-            kept.extend(until.unix().to_le_bytes());
-            if abi::set_shared_data(&key, &kept, version) {
-                return Spent::First;
-            }
-        }
-        Spent::Full
+        note(kind, id, until, now, false)
+    }
+
+    fn hold(&mut self, kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp) {
+        note(kind, id, until, now, true);
     }
 
     fn cells(&mut self) -> &mut dyn Cells {
         self
     }
+}
+
+/// Notes what was not used before; what was, only where it is to be held, with its new time.
+fn note(kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp, held: bool) -> Spent {
+    let [first, ..] = id;
+    let key = format!("carded/once/{kind}/{}", first % BUCKETS);
+    // the first byte chose the bucket; the half that is compared begins after it
+    let Some(mark) = id.get(1..17) else { return Spent::Full };
+    for _ in 0..TRIES {
+        let Some((bucket, version)) = read(&key) else { return Spent::Full };
+        let mut kept = Vec::with_capacity(bucket.len().saturating_add(ENTRY));
+        for entry in bucket.chunks_exact(ENTRY) {
+            let (other, time) = entry.split_at_checked(16).unwrap_or_default();
+            let ends = time.try_into().map_or(i64::MAX, i64::from_le_bytes);
+            if other == mark {
+                if held {
+                    continue;
+                }
+                return Spent::Again;
+            }
+            if Timestamp::from_unix(ends) > now {
+                kept.extend_from_slice(entry);
+            }
+        }
+        if kept.len() >= LENGTH.saturating_mul(ENTRY) {
+            return Spent::Full;
+        }
+        kept.extend_from_slice(mark);
+        kept.extend(until.unix().to_le_bytes());
+        if abi::set_shared_data(&key, &kept, version) {
+            return Spent::First;
+        }
+    }
+    Spent::Full
 }
 
 impl Cells for SharedOnce {

@@ -1,6 +1,5 @@
 //! One request. Its verdict may come later, from the root context: until then headers, body and trailers all wait.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
@@ -8,13 +7,13 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::abi;
 use super::root::Shared;
-use super::waiters::Phase;
+use super::waiters::{Phase, Progress};
 use crate::gate::{Refusal, Request, sets_our_cookie};
 
 pub(super) struct Stream {
     context: u32,
     worker: Shared,
-    phase: Rc<Cell<Phase>>,
+    phase: Rc<Progress>,
     /// How much of the body came.
     size: usize,
     /// Whether some of the body was held back while the verdict was out.
@@ -25,14 +24,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(context: u32, worker: Shared) -> Self {
-        Self {
-            context,
-            worker,
-            phase: Rc::new(Cell::new(Phase::Undecided)),
-            size: 0,
-            held: false,
-            guards_cookies: false,
-        }
+        Self { context, worker, phase: Progress::begin(), size: 0, held: false, guards_cookies: false }
     }
 
     /// Holds this part of the body back too, and has the root context let it go.
@@ -129,6 +121,7 @@ impl HttpContext for Stream {
         // our own replies come by here too, and they do set them
         if self.guards_cookies && self.phase.get() == Phase::Admitted {
             drop_our_cookies();
+            set_our_cookies(self.phase.take());
         }
         Action::Continue
     }
@@ -145,6 +138,18 @@ fn drop_our_cookies() {
     abi::remove_response_header(b"set-cookie");
     for value in response.values("set-cookie").filter(|value| !sets_our_cookie(value)) {
         abi::add_response_header(b"set-cookie", value);
+    }
+}
+
+/// A session that was renewed on the way. No cache may keep the response, which was for nobody else.
+fn set_our_cookies(cookies: Vec<String>) {
+    if cookies.is_empty() {
+        return;
+    }
+    abi::remove_response_header(b"cache-control");
+    abi::add_response_header(b"cache-control", b"no-store");
+    for cookie in cookies {
+        abi::add_response_header(b"set-cookie", cookie.as_bytes());
     }
 }
 

@@ -1,11 +1,12 @@
 //! The requests that wait for documents: bounded in number, in bytes and in time.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::Nanos;
-use crate::gate::{Effected, Request, Waiting};
+use super::effects::Done;
+use crate::gate::{Request, Waiting};
 
 /// All waiting requests of one worker together, in bytes of their headers.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -23,10 +24,43 @@ pub(super) enum Phase {
     Refused,
 }
 
+/// What a stream shares with the root context.
+#[derive(Debug)]
+pub(super) struct Progress {
+    phase: Cell<Phase>,
+    /// `set-cookie` of its response, whatever the service answers.
+    cookies: RefCell<Vec<String>>,
+}
+
+impl Progress {
+    /// Of a request on which nothing is decided.
+    pub(super) fn begin() -> Rc<Self> {
+        Rc::new(Self { phase: Cell::new(Phase::Undecided), cookies: RefCell::default() })
+    }
+
+    pub(super) fn get(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn set(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    /// Leaves cookies for the response.
+    pub(super) fn leave(&self, cookies: Vec<String>) {
+        self.cookies.replace(cookies);
+    }
+
+    /// Takes the cookies for the response.
+    pub(super) fn take(&self) -> Vec<String> {
+        self.cookies.take()
+    }
+}
+
 /// One request that waits.
 pub(super) struct Waiter {
     pub(super) request: Request,
-    pub(super) phase: Rc<Cell<Phase>>,
+    pub(super) phase: Rc<Progress>,
     pub(super) deadline: Nanos,
     /// How many documents it caused to be fetched or waited for.
     pub(super) fetches: u32,
@@ -58,9 +92,9 @@ impl Waiters {
     }
 
     /// What came of the call that a request waits for: it goes on soon. Nothing where nobody waits any more.
-    pub(super) fn effected(&mut self, context: u32, effected: Effected) {
+    pub(super) fn effected(&mut self, (context, kind, effected): Done) {
         let Some(waiter) = self.remove(context) else { return };
-        let waiter = Waiter { request: waiter.request.with_effected(effected), ..waiter };
+        let waiter = Waiter { request: waiter.request.with_effected(kind, effected), ..waiter };
         self.bytes = self.bytes.saturating_add(waiter.request.memory());
         self.all.insert(context, waiter);
         self.ready.push_back(context);

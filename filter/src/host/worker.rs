@@ -1,6 +1,5 @@
 //! What one VM works with: the gate, the documents, the fetches and those who wait. It carries out the gate's steps.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use carded_verifier::Documents;
 use proxy_wasm::types::LogLevel;
 
 use super::asks::{Asked, Asks};
-use super::effects::Effects;
+use super::effects::{Done, Effects};
 use super::fetches::Fetches;
 use super::metrics::Metrics;
 use super::once::SharedOnce;
-use super::waiters::{Phase, Waiter, Waiters};
+use super::waiters::{Phase, Progress, Waiter, Waiters};
 use super::{Nanos, abi, log};
 use crate::gate::{Around, Budget, Changes, Effected, Gate, Reply, Request, Silent, Step, Verdicts};
 
@@ -84,7 +83,7 @@ impl Worker {
     }
 
     /// A request arrives. Called in its stream's context. The phase afterwards says what the stream returns.
-    pub(super) fn arrive(&mut self, context: u32, request: Request, phase: &Rc<Cell<Phase>>) {
+    pub(super) fn arrive(&mut self, context: u32, request: Request, phase: &Rc<Progress>) {
         self.serves = true;
         let now = Nanos::now();
         let waiter =
@@ -175,7 +174,7 @@ impl Worker {
     pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize) {
         let now = Nanos::now();
         match self.effects.replied(token, headers, body_size, self.gate.fetching()) {
-            Some((context, effected)) => self.effected(context, effected),
+            Some(done) => self.effected(done),
             None => match self.asks.replied(token, headers, body_size, self.gate.fetching()) {
                 Some((asked, answer)) => self.answered(asked, &answer, now),
                 None => {
@@ -196,8 +195,8 @@ impl Worker {
             self.metrics.fetched(ok);
         }
         let waiters = &self.waiters;
-        for (context, effected) in self.effects.advance(self.gate.fetching(), now, |context| waiters.has(context)) {
-            self.effected(context, effected);
+        for done in self.effects.advance(self.gate.fetching(), now, |context| waiters.has(context)) {
+            self.effected(done);
         }
         for (asked, answer) in self.asks.advance(self.gate.fetching(), now) {
             self.answered(asked, &answer, now);
@@ -215,12 +214,12 @@ impl Worker {
     }
 
     /// A call with an effect came to its end: the request that it was for goes on.
-    fn effected(&mut self, context: u32, effected: Effected) {
-        self.metrics.fetched(effected.is_ok());
-        if let Err(why) = &effected {
+    fn effected(&mut self, done: Done) {
+        self.metrics.fetched(done.2.is_ok());
+        if let Err(why) = &done.2 {
             log(LogLevel::Warn, &format!("carded: a call to a provider failed: {why}"));
         }
-        self.waiters.effected(context, effected);
+        self.waiters.effected(done);
     }
 
     /// Answers a batch of those whose document is there; the queue brings the next batch.
@@ -266,6 +265,9 @@ impl Worker {
                     return;
                 }
                 waiter.phase.set(Phase::Admitted);
+                if !decision.cookies.is_empty() {
+                    waiter.phase.leave(decision.cookies);
+                }
                 self.metrics.allowed(decision.rule);
                 let left = self.gate.left();
                 self.mark(decision.rule.filter(|_| left.rule), left.code.then_some("ok"));
@@ -287,7 +289,7 @@ impl Worker {
             Step::Call(effect) => {
                 waiter.phase.set(Phase::Undecided);
                 // once for a request: what was called before is not called again
-                if waiter.request.effected().is_some() || waiter.deadline <= now {
+                if waiter.request.effected(effect.kind).is_some() || waiter.deadline <= now {
                     let reply = self.gate.waited_in_vain(&waiter.request);
                     self.refuse(&waiter, decision.rule, reply);
                     return;

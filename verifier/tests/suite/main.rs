@@ -14,6 +14,7 @@ mod jwt_vc;
 mod jwt_vp;
 mod key_binding;
 mod keys;
+mod logout_tokens;
 mod openid4vp;
 mod presentation_fuzz;
 mod revocation;

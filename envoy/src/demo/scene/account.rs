@@ -141,7 +141,7 @@ fn payment(visitor: &Visitor) -> String {
 /// Where people are who signed out everywhere.
 pub(super) fn bye(house: &House) -> Reply {
     let body = r#"<h1>You are signed out</h1>
-<p class="lead">Here and at Arcadia Accounts. Come back soon.</p>
+<p class="lead">The shop knows you no more. If you left Arcadia Accounts too, it will ask who you are when you come back.</p>
 <p class="actions"><a class="button" href="/">To the pantry</a><a class="button quiet" href="/account">Sign in again</a></p>"#;
     Reply::html(200, page(house, "Signed out", body))
 }

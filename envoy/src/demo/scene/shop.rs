@@ -129,9 +129,12 @@ fn told(request: &Request) -> String {
     if lines.is_empty() {
         return "<p>Nothing at all.</p>".to_owned();
     }
-    format!(
-        r#"<ul class="told" id="told">{lines}</ul><p class="soft">That is all. No name, no birth date, no address, no number that could be found again elsewhere.</p>"#
-    )
+    let all = if request.headers.contains_key("x-carded-subject") {
+        "You signed in at this shop, which is why it knows your account. Your card told it the age, and nothing else."
+    } else {
+        "That is all. No name, no birth date, no address, no number that could be found again elsewhere."
+    };
+    format!(r#"<ul class="told" id="told">{lines}</ul><p class="soft">{all}</p>"#)
 }
 
 const BOTTLE: &str = "M94 12h12v34c0 10 14 14 14 30v58c0 4-3 6-6 6H86c-3 0-6-2-6-6V76c0-16 14-20 14-30Z";

@@ -27,6 +27,15 @@ pub struct LoginConfig {
     /// The path of ours to which the provider sends people who signed out (`post_logout_redirect_uri`, RP-Initiated Logout 1.0
     /// §2); it has to be registered there with our origin. Without it they stay at the provider.
     pub post_logout_path: Option<String>,
+    /// Whether claims that the ID token lacks come from the provider's UserInfo endpoint (§5.3), as JSON, when somebody signs in and
+    /// with each refresh that brings an ID token.
+    #[serde(default)]
+    pub userinfo: bool,
+    /// Whether the provider is asked again, by its refresh token, before its tokens end (§12); a login that it does not
+    /// confirm ends with them. Whether it gives a refresh token is its choice: most want the scope `offline_access`. The
+    /// session's `lifetime` stays what it is.
+    #[serde(default)]
+    pub refresh: bool,
     /// Whether a browser is signed in without a question where a rule's login is `optional` and the provider knows the person
     /// (`prompt=none`, §3.1.2.1): tried once in `sessions.lifetime`, and not after a logout, with browsers that keep cookies.
     #[serde(default)]

@@ -49,6 +49,10 @@ pub(super) struct Door {
     pub(super) metadata: Value,
     /// The calls that were made: their form and `authorization`.
     pub(super) calls: Vec<(String, Option<String>)>,
+    /// Other calls: what for, their form and `authorization`.
+    pub(super) others: Vec<(EffectKind, String, Option<String>)>,
+    /// What is answered to these.
+    pub(super) to_others: Vec<(EffectKind, Effected)>,
     /// What the token endpoint answers.
     pub(super) effected: Effected,
     /// Which of its hosts the shop is asked by.
@@ -76,6 +80,8 @@ impl Door {
             cookies: BTreeMap::new(),
             metadata: json!({}),
             calls: Vec::new(),
+            others: Vec::new(),
+            to_others: Vec::new(),
             effected: Err(FetchFailure::Unreachable),
             host: "shop.example.com",
             body: String::new(),
@@ -114,6 +120,7 @@ impl Door {
                 Step::Forward(changes) => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut headers: Vec<_> = changes.set.iter().map(|(n, v)| (n.to_string(), text(v))).collect();
+                    headers.extend(decision.cookies.into_iter().map(|set| ("set-cookie".to_owned(), set)));
                     headers.extend(changes.removed().map(|name| (format!("-{}", text(name)), String::new())));
                     return Answered { status: 200, code: "forwarded", headers, body: String::new() };
                 }
@@ -126,10 +133,18 @@ impl Door {
                     request = request.with_body(self.body.clone().into_bytes());
                 }
                 Step::Call(effect) => {
-                    assert_eq!(effect.url.as_str(), format!("{IDP}/token"));
-                    assert!(request.effected().is_none(), "called twice for one request");
-                    self.calls.push((effect.form, effect.authorization));
-                    request = request.with_effected(self.effected.clone());
+                    let is_token = matches!(effect.kind, EffectKind::Code | EffectKind::Refresh);
+                    assert_eq!(effect.url.as_str() == format!("{IDP}/token"), is_token, "{}", effect.url.as_str());
+                    assert!(request.effected(effect.kind).is_none(), "called twice for one request");
+                    let answer = if is_token {
+                        self.calls.push((effect.form, effect.authorization));
+                        self.effected.clone()
+                    } else {
+                        self.others.push((effect.kind, effect.form, effect.authorization));
+                        let found = self.to_others.iter().find(|(kind, _)| *kind == effect.kind);
+                        found.map_or(Err(FetchFailure::Unreachable), |(_, answer)| answer.clone())
+                    };
+                    request = request.with_effected(effect.kind, answer);
                 }
                 Step::Ask(question) => panic!("{question:?}"),
                 Step::Need(fetch) => {
@@ -192,6 +207,13 @@ impl Door {
             200,
             &json!({ "access_token": "opaque", "token_type": "Bearer", "id_token": id_token, "expires_in": 60 }),
         );
+    }
+
+    /// What another endpoint will answer.
+    pub(super) fn says(&mut self, kind: EffectKind, status: u16, body: &str) {
+        self.to_others.retain(|(of, _)| *of != kind);
+        let reply = carded_verifier::Reply { status, body: body.as_bytes().to_vec(), max_age: None };
+        self.to_others.push((kind, Ok(reply)));
     }
 
     pub(super) fn answers(&mut self, status: u16, body: &Value) {

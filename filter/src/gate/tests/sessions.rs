@@ -104,13 +104,18 @@ fn threat_70_a_session_that_would_outgrow_a_cookie_is_refused() {
         status: None,
     };
     let sessions = shop.gate.sessions.as_ref().unwrap();
-    let cookie = |size: usize| {
+    let cookies = |size: usize| {
         let mut session = super::super::session::Session::default();
         session.add(vec![proof(size)], Timestamp::from_unix(NOW));
-        sessions.cookie(&session, SHOP, Timestamp::from_unix(NOW), &mut |_| true)
+        let none = Request::default();
+        sessions.seal(&session, &none, SHOP, Timestamp::from_unix(NOW), &mut |_| true).map(|sealed| sealed.cookies)
     };
-    assert!(cookie(1000).is_some_and(|cookie| cookie.len() <= 4096));
-    assert!(cookie(3500).is_none());
+    for (size, expected) in [(1000, 1), (3500, 2), (8000, 3)] {
+        let sets = cookies(size).unwrap();
+        assert!(sets.len() == expected && sets.iter().all(|set| set.len() <= 4096), "{size}");
+    }
+    let refused = cookies(9000).unwrap_err();
+    assert_eq!((refused.code, refused.status), ("session_too_large", 500));
 }
 
 #[test]
