@@ -80,7 +80,8 @@ fn a_thousand_requests_with_one_token_wait_for_one_call() {
     host.leave(ids[0]);
     host.advance(SECOND * 2);
     for id in &ids[1..] {
-        let headers = &host.outcome(*id).passed().headers;
+        let outcome = host.outcome(*id);
+        let headers = &outcome.passed().headers;
         assert_eq!(headers.text("x-carded-subject").as_deref(), Some("alice"));
         assert!(headers.text("authorization").is_none());
     }
