@@ -57,8 +57,21 @@ impl Authority {
     /// # Errors
     /// When it is no URI.
     pub fn issue_client(&self, uri: &str) -> Result<Identity> {
+        self.issue_names(&[uri], &[])
+    }
+
+    /// A client certificate with these URIs and DNS names, in this order.
+    ///
+    /// # Errors
+    /// When one is none.
+    pub fn issue_names(&self, uris: &[&str], hosts: &[&str]) -> Result<Identity> {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
-        params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        for uri in uris {
+            params.subject_alt_names.push(SanType::URI((*uri).try_into()?));
+        }
+        for host in hosts {
+            params.subject_alt_names.push(SanType::DnsName((*host).try_into()?));
+        }
         self.sign(params)
     }
 

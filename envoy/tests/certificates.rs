@@ -5,13 +5,17 @@ use carded_envoy::client::Request;
 use carded_envoy::keys::{Key, base64url, with};
 use carded_envoy::run::{Envoy, scratch};
 use carded_envoy::tls::{Authority, Identity, connector};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::common::{ISSUER, Setup, alice, by_tls, config, eventually, in_each_envoy};
 
-in_each_envoy!(a_rule_names_a_client_certificate, a_token_is_bound_to_a_client_certificate);
+in_each_envoy!(
+    a_rule_names_a_client_certificate,
+    a_token_is_bound_to_a_client_certificate,
+    all_names_of_a_client_certificate_count_where_envoy_tells_them,
+);
 
 /// A gateway that takes client certificates of one authority.
 struct World {
@@ -25,6 +29,11 @@ struct World {
 
 impl World {
     async fn start(version: &str) -> Result<Self> {
+        Self::reading(version, false, json!({})).await
+    }
+
+    /// The same, where all names are read or the first alone, with more fields of the connection manager.
+    async fn reading(version: &str, all_names: bool, manager: Value) -> Result<Self> {
         let directory = scratch()?;
         let (servers, clients) = (Authority::new()?, Authority::new()?);
         let (certificate, private) = servers.issue("shop.example.com")?.write(&directory)?;
@@ -40,10 +49,14 @@ impl World {
             },
         ]);
         configured["policies"] = json!([]);
+        configured["client_certificate"] = json!({ "forwarded": all_names });
         configured["forward"] = json!({ "headers": { "x-carded-peer": "client_certificate.uri_san" } });
         let setup = Setup { config: configured, ..Setup::default() };
         let (bootstrap, upstream, idp, options) = setup.prepare(version).await?;
         let mut bootstrap = bootstrap.tls(&certificate, &private);
+        for (name, value) in manager.as_object().into_iter().flatten() {
+            bootstrap.hcm()[name] = value.clone();
+        }
         let listener = &mut bootstrap.value()["static_resources"]["listeners"][0];
         let tls = &mut listener["filter_chains"][0]["transport_socket"]["typed_config"];
         // chains are checked; who has no certificate may come, and is judged by the rules
@@ -113,5 +126,33 @@ async fn a_token_is_bound_to_a_client_certificate(version: &'static str) -> Resu
     let unbound = Request::get("/bound").bearer(&world.key.token(&alice()));
     let said = world.ask(Some(&own), unbound).await?;
     ensure!(said == refused(401, "token_unbound"), "a token that is bound to nothing: {said:?}");
+    Ok(())
+}
+
+async fn all_names_of_a_client_certificate_count_where_envoy_tells_them(version: &'static str) -> Result<()> {
+    let details = json!({
+        "forward_client_cert_details": "SANITIZE_SET",
+        "set_current_client_cert_details": { "uri": true, "dns": true, "subject": true },
+    });
+    let web = "spiffe://example.com/ns/shop/sa/web";
+    let said = format!("Hash={};URI={web}", "0".repeat(64));
+    let ask = || Request::get("/internal/x").header("x-forwarded-client-cert", &said);
+    let none = refused(403, "client_certificate_required");
+    let world = World::reading(version, true, details).await?;
+    let several =
+        world.clients.issue_names(&["spiffe://example.com/first", web], &["First.example.com", "b.example.com"])?;
+    let host = world.clients.issue_names(&[], &["only.example.com"])?;
+    ensure!(world.ask(Some(&several), ask()).await?.0 == 200, "the second name is not read");
+    for identity in [Some(&host), None] {
+        let said = world.ask(identity, ask()).await?;
+        ensure!(said == none, "by its own word: {said:?}");
+    }
+    // where Envoy passes on what clients send, or nothing, nobody is believed
+    for manager in [json!({ "forward_client_cert_details": "ALWAYS_FORWARD_ONLY" }), json!({})] {
+        let world = World::reading(version, true, manager).await?;
+        let web = world.clients.issue_client(web)?;
+        let said = world.ask(Some(&web), ask()).await?;
+        ensure!(said == none, "without SANITIZE_SET: {said:?}");
+    }
     Ok(())
 }

@@ -41,6 +41,8 @@ fn names(value: &str, certificate: &Certificate) -> Option<(Vec<String>, Vec<Str
         };
         let quoted = after.strip_prefix('"');
         match (key, quoted.is_some()) {
+            // Envoy writes the key where the certificate has no such name
+            ("URI" | "DNS", false) if text.is_empty() => {}
             ("URI", false) if uris.len() < MOST => uris.push(text.to_owned()),
             ("DNS", false) if hosts.len() < MOST => hosts.push(text.to_ascii_lowercase()),
             ("Hash", false) if hash.is_none() => hash = Some(hex(text)?),

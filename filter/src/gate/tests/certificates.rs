@@ -151,6 +151,9 @@ fn all_names_count_where_the_proxy_tells_them() {
     }
     let upper = says.replace(DIGEST, &DIGEST.to_ascii_uppercase());
     assert_eq!(forwarded("/web", first(), &[&upper]), set(&all));
+    let host = format!("Hash={DIGEST};Subject=\"\";URI=;DNS=web.a.example");
+    let pairs = [("x-digest", DIGEST), ("x-host", "web.a.example")];
+    assert_eq!(forwarded("/host", connection("", "web.a.example"), &[&host]), set(&pairs), "no URI");
     let bare = format!("Hash={DIGEST}");
     assert_eq!(forwarded("/web", connection("", ""), &[&bare]), REFUSED, "a certificate without names has none");
     // a client's own header is of no use without a certificate
