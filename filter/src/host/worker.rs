@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::once::SharedOnce;
 use super::waiters::{Phase, Progress, Waiter, Waiters};
 use super::{Nanos, abi, log};
-use crate::gate::{Around, Budget, Changes, Gate, Reply, Request, Silent, Step, Verdicts};
+use crate::gate::{Around, Budget, Changes, Effected, Gate, Reply, Request, Silent, Step, Verdicts};
 
 /// How many waiters are answered in one callback: more than about 300 overflow the host's stack.
 const BATCH: usize = 64;
