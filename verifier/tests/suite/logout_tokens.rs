@@ -73,8 +73,15 @@ fn threat_26_a_logout_token_is_nothing_else_and_nothing_else_is_one() {
     assert_eq!(refused(&world, &sign(&both)), Code::TypeNotAllowed);
     let issuer = world.trust.index_of("corp").unwrap();
     let token = sign(&both);
-    let asked =
-        IdToken { token: token.as_bytes(), issuer, client_id: "shop", nonce: "n", access_token: None, max_age: None, refreshed: None };
+    let asked = IdToken {
+        token: token.as_bytes(),
+        issuer,
+        client_id: "shop",
+        nonce: "n",
+        access_token: None,
+        max_age: None,
+        refreshed: false,
+    };
     let outcome = verify_id_token(&asked, &world.trust, &world.known, at(0));
     assert!(matches!(&outcome, Outcome::Denied(denied) if denied.code() == Code::TypeNotAllowed), "{outcome:?}");
     let mut access = good();
