@@ -198,6 +198,10 @@ impl Each<'_> {
         *self.refused = Some(why);
         E::custom("refused")
     }
+
+    fn plain<E: serde::de::Error>(mut self) -> E {
+        self.refuse("a plain value stands where an object or an array should be")
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Each<'_> {
@@ -213,6 +217,31 @@ impl<'de> Visitor<'de> for Each<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with one array")
+    }
+
+    // Not left to serde, whose words for what it did not expect print floats too: 16 KB of a module.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        Err(self.plain())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        Err(self.plain())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        Err(self.plain())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        Err(self.plain())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        Err(self.plain())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        Err(self.plain())
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
