@@ -194,10 +194,18 @@ fn refused(error: Option<&str>, description: Option<&str>) -> Refusal {
         text.chars().filter(|character| !character.is_control()).take(most).collect()
     };
     let error = plain(error.unwrap_or_default(), 64);
-    let detail = match description.map(|text| plain(text, 200)) {
-        Some(description) if !description.is_empty() => format!("the provider says: {error}, {description}"),
-        _ if error == "access_denied" => "you did not sign in, or may not".to_owned(),
-        _ => format!("the provider says: {error}"),
+    // what its errors mean to a person (RFC 6749 §4.1.2.1, §3.1.2.6)
+    let detail = match error.as_str() {
+        "access_denied" => "you did not sign in, or may not".to_owned(),
+        "login_required" | "interaction_required" | "consent_required" | "account_selection_required" => {
+            "the provider has to ask you something first".to_owned()
+        }
+        "server_error" | "temporarily_unavailable" => "the provider cannot do it at the moment".to_owned(),
+        error => format!("the provider says `{error}`"),
+    };
+    let detail = match description.map(|text| plain(text, 200)).filter(|text| !text.is_empty()) {
+        Some(description) => format!("{detail}. The provider adds: {description}"),
+        None => detail,
     };
     Refusal::login_refused(detail)
 }

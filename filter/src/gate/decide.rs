@@ -8,11 +8,12 @@ use super::Gate;
 use super::ask;
 use super::at::At;
 use super::budget::Budget;
-use super::certificate::Connection;
+use super::certificate::{Certificate, Connection};
 use super::changes::Changes;
 use super::config::Otherwise;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint, RESERVED};
+use super::evidence::Held;
 use super::facts::{Facts, Word};
 use super::introspection::Inquiry;
 use super::once::Once;
@@ -202,12 +203,14 @@ impl Gate {
             trace.tell(|| Event::Shown(&shown.proof.name, &shown.proof.issuer));
         }
         let certificate = rule.certificate(around, self.reads_forwarded.then_some(request))?;
-        let mut facts = Facts::of_brought(&brought).with_certificate(certificate.as_ref());
-        for held in &held {
-            facts.add(&held.verified).map_err(|_| {
-                Refusal::token_ambiguous("the tokens in this request are of different subjects: send one")
-            })?;
-        }
+        // A rule hears of what it names, and so do the services: who shows an age where somebody signed in stays without a name.
+        // The policies hear all, since a deny applies to everything that is known.
+        let limited = match &rule.asks {
+            Asks::Nothing => None,
+            Asks::Require(requirement) | Asks::Optional(requirement) => brought.limited_to(requirement),
+        };
+        let named = limited.as_ref().unwrap_or(&brought);
+        let facts = together(named, certificate.as_ref(), &held)?;
         decision.issuer = facts.words().next().map(Word::issuer_index);
         if let Err(refusal) = self.requirement(rule, &facts, trace) {
             return Err(self.otherwise(rule, refusal, &facts, &brought, at, around));
@@ -226,14 +229,19 @@ impl Gate {
         if let Some(halt) = self.quiet_login(rule, &facts, at, around) {
             return Err(halt);
         }
-        self.authorize(rule, method, &segments, &facts, trace)?;
+        if limited.is_some() {
+            let all = together(&brought, certificate.as_ref(), &held)?;
+            self.authorize(rule, method, &segments, &all, trace)?;
+        } else {
+            self.authorize(rule, method, &segments, &facts, trace)?;
+        }
         if self.sessions.as_ref().is_some_and(|sessions| sessions.idle.is_some())
             && is_navigation(request)
             && let Some(reply) = self.renewed(&brought, at, around)
         {
             return Err(Halt::Answer(reply));
         }
-        self.changes(at, &held, &facts, &brought, around)
+        self.changes(at, &held, &facts, named, around)
     }
 
     /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential
@@ -357,6 +365,21 @@ impl Gate {
             }
         }
     }
+}
+
+/// All evidence of a request. Tokens, and what was brought, that contradict each other are none.
+fn together<'f>(
+    brought: &'f Brought,
+    certificate: Option<&'f Certificate>,
+    held: &'f [Held<'_>],
+) -> Result<Facts<'f>, Refusal> {
+    let mut facts = Facts::of_brought(brought).with_certificate(certificate);
+    for held in held {
+        facts
+            .add(&held.verified)
+            .map_err(|_| Refusal::token_ambiguous("the tokens in this request are of different subjects: send one"))?;
+    }
+    Ok(facts)
 }
 
 /// Whether a program may be asked for an API token as a password (RFC 7617 §2). A browser would ask the person, who has

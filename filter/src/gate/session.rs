@@ -25,6 +25,7 @@ use super::presentation::{redirect, way_back};
 use super::proof::{Proof, Shown, StatusSeen};
 use super::reply::{Refusal, Reply};
 use super::request::Request;
+use super::requirement::Requirement;
 use super::seal::{Binding, Purpose, Random, Sealer, is_in_time};
 use super::signed_in::{KnownLogin, SignedIn};
 use super::verdicts::Verdicts;
@@ -162,6 +163,27 @@ impl Brought {
     pub(super) fn logins(&self) -> impl Iterator<Item = &KnownLogin> {
         let all = self.opened.iter().flat_map(|opened| &opened.logins);
         all.zip(0_u32..).filter(|(_, at)| self.logins_hold >> at & 1 == 1).map(|(login, _)| login)
+    }
+
+    /// The same without what a rule does not name; nothing where it names all of it.
+    pub(super) fn limited_to(&self, requirement: &Requirement) -> Option<Self> {
+        let opened = self.opened.as_ref()?;
+        let (mut holds, mut logins_hold) = (self.holds, self.logins_hold);
+        for (shown, at) in opened.shown.iter().zip(0_u32..u32::BITS) {
+            if !requirement.names_credential(Some(shown.credential)) {
+                holds &= !(1 << at);
+            }
+        }
+        for (login, at) in opened.logins.iter().zip(0_u32..u32::BITS) {
+            if !requirement.names_login(Some(login.issuer)) {
+                logins_hold &= !(1 << at);
+            }
+        }
+        if (holds, logins_hold) == (self.holds, self.logins_hold) {
+            return None;
+        }
+        let (opened, by_cookie, by_token) = (Some(Rc::clone(opened)), self.by_cookie, self.by_token);
+        Some(Self { opened, holds, logins_hold, by_cookie, by_token, ..Self::default() })
     }
 
     /// What holds: proofs, then logins.

@@ -432,6 +432,29 @@ fn policies_speak_of_who_signed_in() {
 }
 
 #[test]
+fn who_signed_in_is_named_only_where_the_rule_asks_and_a_deny_knows_them_everywhere() {
+    let mut configured = config();
+    configured["issuers"]["home"] = json!({
+        "issuer": "https://home.example.com", "audiences": ["api"], "keys": { "discovery": true }
+    });
+    configured["login"]["home"] = json!({ "client_id": "s", "client_secret": { "env": "KEY_client" } });
+    configured["fetch"]["clusters"]["home.example.com"] = json!("home");
+    let rules = configured["rules"].as_array_mut().unwrap();
+    rules.push(json!({ "match": { "path": "/home/**" }, "optional": { "login": "home" } }));
+    configured["policies"] = json!([
+        { "effect": "deny", "subjects": ["role:corp.clerk"], "actions": ["*"], "resources": ["/home/staff"] }
+    ]);
+    let mut door = Door::new(configured);
+    door.enter("/account");
+    assert_eq!(door.browse("/account").header("x-carded-subject"), Some("alice"));
+    let answered = door.browse("/home/garden");
+    assert_eq!((is(&answered), answered.header("x-carded-subject")), ((200, "forwarded"), None), "{}", answered.body);
+    assert_eq!(is(&door.browse("/home/staff")), (403, "policy_denied"));
+    door.cookies.clear();
+    assert_eq!(is(&door.browse("/home/staff")), (200, "forwarded"), "a stranger is no clerk");
+}
+
+#[test]
 fn a_provider_that_lacks_endpoints_is_said_to_be_unavailable() {
     for metadata in [
         json!({ "token_endpoint": "http://idp.example.com/token" }),
