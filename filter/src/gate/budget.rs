@@ -56,6 +56,11 @@ impl Budget {
         left.is_some()
     }
 
+    /// A call that another request already waits for costs nothing.
+    pub fn give_back_call(&mut self) {
+        self.calls.1 = self.calls.1.saturating_add(1).min(CALLS_PER_SECOND);
+    }
+
     /// A check that did not fail costs nothing.
     pub(super) fn give_back(&mut self) {
         self.left = self.left.saturating_add(1).min(PER_SECOND);

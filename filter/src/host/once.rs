@@ -49,15 +49,14 @@ fn note(kind: &'static str, id: &[u8; 32], until: Timestamp, now: Timestamp, hel
         for entry in bucket.chunks_exact(ENTRY) {
             let (other, time) = entry.split_at_checked(16).unwrap_or_default();
             let ends = time.try_into().map_or(i64::MAX, i64::from_le_bytes);
+            // what ended counts no more, whether or not its bucket was written since: a lease can be taken again
+            if Timestamp::from_unix(ends) <= now || (held && other == mark) {
+                continue;
+            }
             if other == mark {
-                if held {
-                    continue;
-                }
                 return Spent::Again;
             }
-            if Timestamp::from_unix(ends) > now {
-                kept.extend_from_slice(entry);
-            }
+            kept.extend_from_slice(entry);
         }
         if kept.len() >= LENGTH.saturating_mul(ENTRY) {
             return Spent::Full;

@@ -317,7 +317,13 @@ impl Worker {
                 }
                 self.metrics.waiting(self.waiters.len());
                 let begins = match step {
-                    Step::Ask(question) => self.asks.want(question, context),
+                    Step::Ask(question) => {
+                        let is_new = self.asks.want(question, context);
+                        if !is_new {
+                            self.budget.give_back_call();
+                        }
+                        is_new
+                    }
                     Step::Need(fetch) => self.fetches.want(fetch, Some(context)),
                     _ => false,
                 };
