@@ -18,6 +18,10 @@ pub struct ProviderMetadata {
     pub authorization_endpoint: HttpsUrl,
     /// Where a code becomes tokens (RFC 6749 section 3.2).
     pub token_endpoint: HttpsUrl,
+    /// Where an authorization request is left before the browser is sent (RFC 9126 §5).
+    pub pushed_endpoint: Option<HttpsUrl>,
+    /// Whether it takes no request in another way (`require_pushed_authorization_requests`).
+    pub requires_pushed: bool,
     /// Where a person leaves (OpenID Connect RP-Initiated Logout 1.0 section 2).
     pub end_session_endpoint: Option<HttpsUrl>,
     /// Where it is asked about tokens (RFC 7662 section 2, RFC 8414 section 2).
@@ -54,15 +58,18 @@ pub(crate) fn parse(body: &[u8], iss: &str, depth: usize, policy: UrlPolicy) -> 
     let methods = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
     let offers = |method: &str| methods.is_some_and(|methods| methods.iter().any(|one| one.as_str() == Some(method)));
     let provider = url("authorization_endpoint").zip(url("token_endpoint"));
+    let says = |name: &str| document.get(name) == Some(&Value::Bool(true));
     let provider = provider.map(|(authorization_endpoint, token_endpoint)| ProviderMetadata {
         authorization_endpoint,
         token_endpoint,
+        pushed_endpoint: url("pushed_authorization_request_endpoint"),
+        requires_pushed: says("require_pushed_authorization_requests"),
         end_session_endpoint: url("end_session_endpoint"),
         userinfo_endpoint: url("userinfo_endpoint"),
         introspection_endpoint: url("introspection_endpoint"),
         // `client_secret_basic` is the default where nothing is said
         secret_in_form: offers("client_secret_post") && !offers("client_secret_basic"),
-        names_itself: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
+        names_itself: says("authorization_response_iss_parameter_supported"),
     });
     Ok(Metadata { jwks_uri, provider })
 }

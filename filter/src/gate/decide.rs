@@ -92,7 +92,7 @@ pub(super) enum Halt {
     Need(Fetch),
     Body(usize),
     Call(Effect),
-    Ask(Inquiry),
+    Ask(Box<Inquiry>),
 }
 
 impl From<Refusal> for Halt {
@@ -120,7 +120,7 @@ impl Gate {
             Err(Halt::Need(fetch)) => Step::Need(fetch),
             Err(Halt::Body(limit)) => Step::Body(limit),
             Err(Halt::Call(effect)) => Step::Call(effect),
-            Err(Halt::Ask(question)) => Step::Ask(question),
+            Err(Halt::Ask(question)) => Step::Ask(*question),
         };
         if let Step::Reply(reply) = &mut decision.step {
             endpoint::open_to_others(endpoint, reply);

@@ -16,6 +16,8 @@ pub enum EffectKind {
     Introspection,
     /// A refresh token becomes new tokens (RFC 6749 §6).
     Refresh,
+    /// A request for a login is left at the provider (RFC 9126 §2).
+    Pushed,
 }
 
 /// One `POST` of a form.
@@ -28,10 +30,23 @@ pub struct Effect {
     pub authorization: Option<String>,
     /// The form (`application/x-www-form-urlencoded`).
     pub form: String,
+    /// What the decision needs again when the reply is here, since it starts anew. It is not sent.
+    pub kept: String,
 }
 
 /// What came of it.
 pub type Effected = Result<Reply, FetchFailure>;
+
+/// What came of a call, as the request has it that it was made for.
+#[derive(Debug, Clone)]
+pub struct Came {
+    /// What the call was for.
+    pub kind: EffectKind,
+    /// What came of it.
+    pub effected: Effected,
+    /// What was kept with it.
+    pub kept: String,
+}
 
 impl fmt::Debug for Effect {
     /// Never shows a secret or a code.

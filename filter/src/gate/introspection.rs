@@ -188,8 +188,14 @@ impl Gate {
         // ASCII, as was looked at
         form.append_pair("token", &String::from_utf8_lossy(token)).append_pair("token_type_hint", "access_token");
         let authorization = client::authenticate(&mut form, &asking.client_id, &asking.client_secret, in_form);
-        let effect = Effect { kind: EffectKind::Introspection, url: url.clone(), authorization, form: form.finish() };
-        Err(Halt::Ask(Inquiry { issuer, key, effect }))
+        let effect = Effect {
+            kind: EffectKind::Introspection,
+            url: url.clone(),
+            authorization,
+            form: form.finish(),
+            kept: String::new(),
+        };
+        Err(Halt::Ask(Box::new(Inquiry { issuer, key, effect })))
     }
 
     /// The answer to a question is here: it is remembered, and whoever waits for it can be asked again.

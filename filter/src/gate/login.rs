@@ -19,9 +19,11 @@ use super::config::tree::FromNode;
 use super::config::{AuthMethod, Config, ConfigError, Field};
 use super::cookie;
 use super::decide::{Around, Halt};
+use super::effect::EffectKind;
 use super::page::Page;
 use super::presentation::{redirect, sentence, way_back};
 use super::reply::{Refusal, Reply};
+use super::request::Request;
 use super::seal::{Binding, Purpose, random_text};
 use super::step_up::StepUp;
 
@@ -258,6 +260,10 @@ impl Gate {
             Err(Halt::Refuse(refusal)) => return Ok(page(&refusal, ("Try again", target.to_owned()))),
             Err(halt) => return Err(halt),
         };
+        if let Some(came) = at.request.came(EffectKind::Pushed) {
+            let pushed = self.pushed(login, provider, came, at.request);
+            return Ok(pushed.unwrap_or_else(|refusal| page(&refusal, ("Try again", target.to_owned()))));
+        }
         let no_random = || Halt::from(Refusal::internal_error("there are no random bytes to be had"));
         let state = random_text::<24>(around.random).ok_or_else(no_random)?;
         let nonce = random_text::<24>(around.random).ok_or_else(no_random)?;
@@ -280,11 +286,9 @@ impl Gate {
         let sealed = sessions.sealer.seal(binding, &begun, around.now, around.random);
         let (Some(sealed), Some(name)) = (sealed, cookie::transaction(&state)) else { return Err(no_random()) };
 
-        let endpoint = provider.authorization_endpoint.as_str();
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in [
             ("response_type", "code"),
-            ("client_id", login.client_id.as_str()),
             ("redirect_uri", login.redirect_uri(origin).as_str()),
             ("scope", login.scope.as_str()),
             ("state", state.as_str()),
@@ -306,12 +310,12 @@ impl Gate {
         if !begun.acr_values.is_empty() {
             query.append_pair("acr_values", &begun.acr_values.join(" "));
         }
-        let joint = if endpoint.contains('?') { '&' } else { '?' };
-        let mut reply = redirect(format!("{endpoint}{joint}{}", query.finish()), "login_required");
-        reply.headers.push(("set-cookie", cookie::set(&name, &sealed, LIFETIME)));
-        let surplus = cookie::surplus_transactions(at.request);
-        reply.headers.extend(surplus.iter().map(|name| ("set-cookie", cookie::clear(name))));
-        Ok(reply)
+        let sent = Sent { name, sealed };
+        if let Some(endpoint) = self.pushes_to(provider) {
+            return Err(self.push(login, provider, endpoint, query, &sent, around));
+        }
+        query.append_pair("client_id", &login.client_id);
+        Ok(sent.reply(provider, &query.finish(), at.request))
     }
 
     /// What the provider of a login says of itself.
@@ -326,6 +330,27 @@ impl Gate {
             Outcome::Need(fetch) => Err(Halt::Need(fetch)),
             Outcome::Denied(denied) => Err(Refusal::login_unavailable(denied.detail()).into()),
         }
+    }
+}
+
+/// What goes with a browser that is sent to a provider: the cookie by which it is known again.
+pub(super) struct Sent {
+    /// The cookie's name.
+    pub(super) name: String,
+    /// What is sealed in it.
+    pub(super) sealed: String,
+}
+
+impl Sent {
+    /// The reply that sends it, with what is asked of the provider.
+    pub(super) fn reply(&self, provider: &ProviderMetadata, query: &str, request: &Request) -> Reply {
+        let endpoint = provider.authorization_endpoint.as_str();
+        let joint = if endpoint.contains('?') { '&' } else { '?' };
+        let mut reply = redirect(format!("{endpoint}{joint}{query}"), "login_required");
+        reply.headers.push(("set-cookie", cookie::set(&self.name, &self.sealed, LIFETIME)));
+        let surplus = cookie::surplus_transactions(request);
+        reply.headers.extend(surplus.iter().map(|name| ("set-cookie", cookie::clear(name))));
+        reply
     }
 }
 

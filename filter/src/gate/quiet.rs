@@ -42,7 +42,7 @@ impl Gate {
                 reply.headers.push(("set-cookie", cookie::set(cookie::QUIET, "1", sessions.lifetime)));
                 Some(Halt::Answer(reply))
             }
-            Err(Halt::Need(fetch)) => Some(Halt::Need(fetch)),
+            Err(halt @ (Halt::Need(_) | Halt::Call(_))) => Some(halt),
             // a provider that cannot be had keeps nobody from a page that is open
             _ => None,
         }

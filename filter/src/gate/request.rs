@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::effect::{EffectKind, Effected};
+use super::effect::{Came, EffectKind, Effected};
 
 /// A request's headers, pseudo headers (`:path`, `:method`, `:authority`, `:scheme`) included, in order, repeated ones
 /// and bytes that are no UTF-8 included. One buffer, with the places of names and values in it.
@@ -11,7 +11,7 @@ pub struct Request {
     buffer: Vec<u8>,
     places: Vec<(Range<usize>, Range<usize>)>,
     body: Option<Vec<u8>>,
-    effected: Vec<(EffectKind, Effected)>,
+    came: Vec<Came>,
 }
 
 impl Request {
@@ -54,7 +54,7 @@ impl Request {
         if cursor > buffer.len() {
             return None;
         }
-        Some(Self { buffer, places, body: None, effected: Vec::new() })
+        Some(Self { buffer, places, body: None, came: Vec::new() })
     }
 
     /// All headers in order.
@@ -92,13 +92,19 @@ impl Request {
     /// What came of the call of this kind that was made for this request, where there was one.
     #[must_use]
     pub fn effected(&self, kind: EffectKind) -> Option<&Effected> {
-        self.effected.iter().find(|(of, _)| *of == kind).map(|(_, effected)| effected)
+        self.came(kind).map(|came| &came.effected)
+    }
+
+    /// The same, with what was kept with the call.
+    #[must_use]
+    pub fn came(&self, kind: EffectKind) -> Option<&Came> {
+        self.came.iter().find(|came| came.kind == kind)
     }
 
     /// The request with what came of a call.
     #[must_use]
-    pub fn with_effected(mut self, kind: EffectKind, effected: Effected) -> Self {
-        self.effected.push((kind, effected));
+    pub fn with_effected(mut self, came: Came) -> Self {
+        self.came.push(came);
         self
     }
 
@@ -123,8 +129,9 @@ impl Request {
             .capacity()
             .saturating_add(self.places.len().saturating_mul(size_of::<(Range<usize>, Range<usize>)>()))
             .saturating_add(self.body.as_ref().map_or(0, Vec::capacity))
-            .saturating_add(self.effected.iter().fold(0, |bytes, (_, effected)| {
-                bytes.saturating_add(effected.as_ref().map_or(0, |reply| reply.body.len()))
+            .saturating_add(self.came.iter().fold(0, |bytes, came| {
+                let reply = came.effected.as_ref().map_or(0, |reply| reply.body.len());
+                bytes.saturating_add(reply).saturating_add(came.kept.len())
             }))
     }
 

@@ -17,6 +17,7 @@ mod possession;
 mod presenting;
 mod programs;
 mod provider;
+mod pushed;
 mod refresh;
 mod remembered;
 mod revocation;

@@ -48,7 +48,7 @@ impl NoTokens {
 }
 
 impl Gate {
-    /// A request to the token endpoint, with who we are (RFC 6749 §2.3.1, RFC 7523 §2.2).
+    /// A request to the token endpoint.
     pub(super) fn token_request(
         &self,
         login: &Login,
@@ -61,6 +61,23 @@ impl Gate {
         for (name, value) in parameters {
             form.append_pair(name, value);
         }
+        self.client_request(login, provider, form, around)
+            .map(|(authorization, form)| {
+                let url = provider.token_endpoint.clone();
+                Halt::Call(Effect { kind, url, authorization, form, kept: String::new() })
+            })
+            .unwrap_or_else(Halt::from)
+    }
+
+    /// A form with who we are (RFC 6749 §2.3.1, RFC 7523 §2.2), and `authorization` where that is told there. The form names
+    /// the client unless `authorization` does.
+    pub(super) fn client_request(
+        &self,
+        login: &Login,
+        provider: &ProviderMetadata,
+        mut form: form_urlencoded::Serializer<'_, String>,
+        around: &mut Around<'_>,
+    ) -> Result<(Option<String>, String), Refusal> {
         let in_form = match login.auth_method {
             Some(method) => method == AuthMethod::ClientSecretPost,
             None => provider.secret_in_form,
@@ -71,12 +88,12 @@ impl Gate {
             let jti = random_text::<16>(around.random);
             let id = &login.client_id;
             if jti.and_then(|jti| client::assert_client(&mut form, key, id, issuer, jti, around.now)).is_none() {
-                return Refusal::internal_error("who we are cannot be signed").into();
+                return Err(Refusal::internal_error("who we are cannot be signed"));
             }
         } else {
             authorization = client::authenticate(&mut form, &login.client_id, &login.client_secret, in_form);
         }
-        Halt::Call(Effect { kind, url: provider.token_endpoint.clone(), authorization, form: form.finish() })
+        Ok((authorization, form.finish()))
     }
 }
 

@@ -37,7 +37,7 @@ impl Gate {
             }
             let authorization = Some(["Bearer ", access_token].concat());
             let (kind, form) = (EffectKind::UserInfo, String::new());
-            return Err(Halt::Call(Effect { kind, url: url.clone(), authorization, form }));
+            return Err(Halt::Call(Effect { kind, url: url.clone(), authorization, form, kept: String::new() }));
         };
         let reply = match effected {
             Ok(reply) if reply.status < 500 => reply,

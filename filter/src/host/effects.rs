@@ -5,7 +5,7 @@ use carded_verifier::FetchFailure;
 
 use super::fetches::{GRACE, read_reply};
 use super::{Nanos, abi};
-use crate::gate::{Effect, EffectKind, Effected, Fetching};
+use crate::gate::{Came, Effect, EffectKind, Fetching};
 
 /// The calls of one VM. Lists: as many as people who sign in at this moment.
 #[derive(Default)]
@@ -14,12 +14,13 @@ pub(super) struct Effects {
     running: Vec<Running>,
 }
 
-/// The stream that a call was for, what it was for, and what came of it.
-pub(super) type Done = (u32, EffectKind, Effected);
+/// The stream that a call was for, and what came of it.
+pub(super) type Done = (u32, Came);
 
 struct Running {
     token: u32,
     kind: EffectKind,
+    kept: String,
     /// The stream that it is for.
     context: u32,
     /// After this time it is lost.
@@ -42,15 +43,16 @@ impl Effects {
             match call(&effect, how) {
                 Ok(token) => {
                     let until = now.after(how.timeout.saturating_add(GRACE));
-                    self.running.push(Running { token, kind: effect.kind, context, until });
+                    self.running.push(Running { token, kind: effect.kind, kept: effect.kept, context, until });
                 }
-                Err(why) => failed.push((context, effect.kind, Err(why))),
+                Err(why) => failed.push((context, Came { kind: effect.kind, effected: Err(why), kept: effect.kept })),
             }
         }
-        self.running.retain(|running| {
+        self.running.retain_mut(|running| {
             let lost = running.until <= now;
             if lost {
-                failed.push((running.context, running.kind, Err(FetchFailure::Timeout)));
+                let (kind, kept) = (running.kind, std::mem::take(&mut running.kept));
+                failed.push((running.context, Came { kind, effected: Err(FetchFailure::Timeout), kept }));
             }
             !lost
         });
@@ -61,7 +63,8 @@ impl Effects {
     pub(super) fn replied(&mut self, token: u32, headers: usize, body_size: usize, how: &Fetching) -> Option<Done> {
         let at = self.running.iter().position(|running| running.token == token)?;
         let running = self.running.swap_remove(at);
-        Some((running.context, running.kind, read_reply(headers, body_size, how)))
+        let Running { context, kind, kept, .. } = running;
+        Some((context, Came { kind, effected: read_reply(headers, body_size, how), kept }))
     }
 }
 

@@ -92,9 +92,9 @@ impl Waiters {
     }
 
     /// What came of the call that a request waits for: it goes on soon. Nothing where nobody waits any more.
-    pub(super) fn effected(&mut self, (context, kind, effected): Done) {
+    pub(super) fn effected(&mut self, (context, came): Done) {
         let Some(waiter) = self.remove(context) else { return };
-        let waiter = Waiter { request: waiter.request.with_effected(kind, effected), ..waiter };
+        let waiter = Waiter { request: waiter.request.with_effected(came), ..waiter };
         self.bytes = self.bytes.saturating_add(waiter.request.memory());
         self.all.insert(context, waiter);
         self.ready.push_back(context);

@@ -215,8 +215,8 @@ impl Worker {
 
     /// A call with an effect came to its end: the request that it was for goes on.
     fn effected(&mut self, done: Done) {
-        self.metrics.fetched(done.2.is_ok());
-        if let Err(why) = &done.2 {
+        self.metrics.fetched(done.1.effected.is_ok());
+        if let Err(why) = &done.1.effected {
             log(LogLevel::Warn, &format!("carded: a call to a provider failed: {why}"));
         }
         self.waiters.effected(done);

@@ -145,7 +145,7 @@ impl Door {
                         let found = self.to_others.iter().find(|(kind, _)| *kind == effect.kind);
                         found.map_or(Err(FetchFailure::Unreachable), |(_, answer)| answer.clone())
                     };
-                    request = request.with_effected(effect.kind, answer);
+                    request = request.with_effected(Came { kind: effect.kind, effected: answer, kept: effect.kept });
                 }
                 Step::Ask(question) => panic!("{question:?}"),
                 Step::Need(fetch) => {
