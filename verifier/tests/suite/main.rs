@@ -8,6 +8,7 @@ mod dcql;
 mod dids;
 mod documents;
 mod fuzz;
+mod id_tokens;
 mod introspection;
 mod issuers;
 mod jwt_vc;
