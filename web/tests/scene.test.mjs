@@ -89,12 +89,7 @@ test('a person gets an ID, shows that they are over 21 and nothing else, and is 
   assert.equal(page.url(), at('shop', '/wine/'), 'not back at the clean address');
   await look('cellar');
   const headers = Object.fromEntries(seen().at(-1).headers.filter(([name]) => name.startsWith('x-carded-') || name === 'cookie'));
-  assert.deepEqual(Object.keys(headers).sort(), ['x-carded-over-21', 'x-carded-token']);
-  assert.equal(headers['x-carded-over-21'], 'true');
-  // the gateway's signature says the same and no more: it names nobody
-  const claims = JSON.parse(Buffer.from(headers['x-carded-token'].split('.')[1], 'base64url'));
-  assert.deepEqual(Object.keys(claims).sort(), ['aud', 'evidence', 'exp', 'iat', 'iss', 'jti']);
-  assert.deepEqual(Object.keys(claims.evidence), ['over21']);
+  assert.deepEqual(headers, { 'x-carded-over-21': 'true' });
   // remembered
   await page.goto(at('shop'));
   await page.getByRole('link', { name: 'To the wine' }).click();

@@ -36,13 +36,14 @@ impl Changes {
 }
 
 impl Gate {
-    /// What becomes of the headers of a request that goes on.
+    /// What becomes of the headers of a request that goes on; whether with a token of our own says its rule.
     pub(super) fn changes(
         &self,
         at: At<'_>,
         held: &[Held<'_>],
         facts: &Facts<'_>,
         brought: &Brought,
+        mints: bool,
         around: &mut Around<'_>,
     ) -> Result<Changes, Halt> {
         let mut changes = Changes::default();
@@ -57,7 +58,7 @@ impl Gate {
                 error.why, error.header
             ))
         })?;
-        if let Some(minting) = &self.minting
+        if let Some(minting) = self.minting.as_ref().filter(|_| mints)
             && !facts.is_empty()
         {
             let opened = brought.opened.iter().map(|opened| opened.key());

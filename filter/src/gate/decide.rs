@@ -241,7 +241,7 @@ impl Gate {
         {
             return Err(Halt::Answer(reply));
         }
-        self.changes(at, &held, &facts, named, around)
+        self.changes(at, &held, &facts, named, rule.gateway_token, around)
     }
 
     /// What follows where the requirement is not met: a browser is sent to a wallet where the rule says so and a credential

@@ -29,6 +29,8 @@ pub(super) struct Rule {
     /// How somebody must have signed in.
     pub(super) step_up: Option<Box<StepUp>>,
     pub(super) authorize: bool,
+    /// Whether the services get a token of our own.
+    pub(super) gateway_token: bool,
     actions: Named<String>,
 }
 
@@ -99,6 +101,9 @@ impl Rule {
         if configured.authorize && asks == Some(Asks::Nothing) {
             errors.push(field.key("authorize").error("`allow: anyone` reads no evidence that policies could speak of"));
         }
+        if configured.gateway_token == Some(true) && asks == Some(Asks::Nothing) {
+            errors.push(field.key("gateway_token").error("`allow: anyone` reads no evidence to make a token of"));
+        }
         if configured.otherwise == Some(Otherwise::Present) {
             let requires = matches!(&asks, Some(Asks::Require(requirement)) if requirement.names_credential(None));
             if !requires && asks.is_some() {
@@ -144,6 +149,7 @@ impl Rule {
             step_up,
             asks,
             authorize: configured.authorize,
+            gateway_token: configured.gateway_token.unwrap_or(true),
             actions: configured.actions.clone(),
         })
     }

@@ -117,12 +117,6 @@ fn told(request: &Request) -> String {
     for (name, value) in &request.headers {
         if name.as_str().starts_with("x-carded-") {
             let value = latin1(value.as_bytes());
-            if name == "x-carded-token" {
-                lines.push_str(
-                    "<li><code>x-carded-token</code>: the same, signed by the gateway, for whoever wants proof</li>",
-                );
-                continue;
-            }
             let _ = write!(lines, "<li><code>{}: {}</code></li>", escape(name.as_str()), escape(&value));
         }
     }

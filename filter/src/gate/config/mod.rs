@@ -290,6 +290,8 @@ pub struct RuleConfig {
     /// Names of actions for the policies, by method. A method that is not here is its own name.
     #[serde(default)]
     pub actions: Named<String>,
+    /// Whether the services behind get the gateway's own token here (`forward.token`); true where nothing is said.
+    pub gateway_token: Option<bool>,
 }
 
 /// The requests that a rule is for. Everything that is given must match.

@@ -178,6 +178,22 @@ fn threat_71_a_clients_own_copy_is_removed_on_every_path() {
 }
 
 #[test]
+fn a_rule_may_keep_the_token_from_its_services() {
+    let mut config = config();
+    config["rules"][2]["gateway_token"] = json!(false);
+    let gateway = gate(config.clone());
+    let auth = bearer(&token("corp", json!({})));
+    let forged = [("authorization", auth.as_str()), ("x-carded-token", "forged")];
+    let Forwarded { set, removed } = ask(&gateway, "GET", "/x", &forged) else { panic!() };
+    assert!(set.is_empty() && removed.contains(&"x-carded-token".to_owned()), "{set:?} {removed:?}");
+    let Forwarded { set, .. } = ask(&gateway, "GET", "/maybe", &[("authorization", &auth)]) else { panic!() };
+    assert_eq!(set.len(), 1, "other rules go on as before");
+    config["rules"][0]["gateway_token"] = json!(true);
+    let errors = format!("{:?}", build(config).unwrap_err());
+    assert!(errors.contains("rules[0].gateway_token"), "{errors}");
+}
+
+#[test]
 fn a_pairwise_subject_differs_by_audience_and_issuer_and_hides_the_real_one() {
     let subject = |audience: &str, issuer: &str| {
         let mut config = config();
