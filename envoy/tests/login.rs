@@ -219,7 +219,10 @@ async fn story(browser: &mut Browser, upstream: &Upstream) -> Result<()> {
     ensure!(done.header("location").as_deref() == Some(&format!("{SHOP}/open")), "{}", done.text());
     let sent = browser.ask("GET", &format!("{SHOP}/account"), None).await?;
     ensure!(sent.status == 303, "{}", sent.status);
-    let form = browser.ask("GET", &sent.header("location").context("a location")?, None).await?;
+    let to_provider = sent.header("location").context("a location")?;
+    // what is asked of this provider was left there (RFC 9126): the browser carries a reference
+    ensure!(to_provider.contains("request_uri=urn") && !to_provider.contains("scope="), "{to_provider}");
+    let form = browser.ask("GET", &to_provider, None).await?;
     ensure!(
         form.header("location").is_some_and(|to| to.contains("/interaction/")),
         "the provider asks again who she is"
