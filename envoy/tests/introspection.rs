@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use carded_envoy::client::{Reply, Request};
 use carded_envoy::config::Bootstrap;
-use carded_envoy::fetch;
 use carded_envoy::run::{Envoy, free_port};
 use serde_json::json;
 use std::fs::File;
@@ -12,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-use crate::common::{Setup, eventually, in_each_envoy, missing};
+use crate::common::{Setup, eventually, in_each_envoy, packages};
 
 in_each_envoy!(opaque_tokens_of_a_certified_provider);
 
@@ -49,13 +48,7 @@ fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
 }
 
 async fn opaque_tokens_of_a_certified_provider(version: &'static str) -> Result<()> {
-    let packages = match fetch::npm() {
-        Ok(packages) => packages,
-        Err(error) => {
-            missing(Err(error));
-            return Ok(());
-        }
-    };
+    let Some(packages) = packages() else { return Ok(()) };
     let config = json!({
         "origins": ["http://shop.localhost"],
         "danger_allow_http_localhost": true,

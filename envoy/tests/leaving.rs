@@ -2,7 +2,6 @@
 //! by back-channel logout has ended in every worker at once.
 
 use anyhow::{Context, Result, ensure};
-use carded_envoy::fetch;
 use carded_envoy::run::{Envoy, free_port};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -10,22 +9,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::{Setup, in_each_envoy, missing};
-use crate::login::{ACCOUNT, Browser, ISSUER, SECRET, SHOP, between, config, fit, provider};
+use crate::common::{Setup, in_each_envoy, packages};
+use crate::login::{ACCOUNT, Browser, ISSUER, SECRET, SHOP, between, config, environment, fit, provider};
 
 in_each_envoy!(one_logout_ends_the_sessions_of_both_hosts_and_so_does_the_provider);
 
 async fn one_logout_ends_the_sessions_of_both_hosts_and_so_does_the_provider(version: &'static str) -> Result<()> {
-    let packages = match fetch::npm() {
-        Ok(packages) => packages,
-        Err(error) => {
-            missing(Err(error));
-            return Ok(());
-        }
-    };
-    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-    let environment = [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", SECRET)];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let Some(packages) = packages() else { return Ok(()) };
+    let environment = environment(SECRET);
     let mut config = config();
     config["origins"] = json!([SHOP, ACCOUNT]);
     config["forward"]["headers"]["x-session"] = json!("session.id");

@@ -4,7 +4,6 @@
 use anyhow::{Context, Result, bail, ensure};
 use carded_envoy::client::{Reply, Request};
 use carded_envoy::config::Bootstrap;
-use carded_envoy::fetch;
 use carded_envoy::run::{Envoy, free_port};
 use carded_envoy::upstream::Upstream;
 use serde_json::{Value, json};
@@ -15,7 +14,7 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-use crate::common::{Setup, eventually, in_each_envoy, missing};
+use crate::common::{Setup, eventually, in_each_envoy, packages};
 
 in_each_envoy!(a_person_signs_in_and_out_at_a_certified_provider);
 
@@ -24,6 +23,14 @@ pub(crate) const SHOP: &str = "http://shop.localhost";
 pub(crate) const ACCOUNT: &str = "http://account.localhost";
 pub(crate) const ISSUER: &str = "http://idp.localhost";
 pub(crate) const SECRET: &str = "a secret: of+the client";
+
+/// The environment of the filter: the key of its sessions, and who it is at the provider.
+pub(crate) fn environment(client: &str) -> Vec<(String, String)> {
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", client)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
 
 pub(crate) fn config() -> Value {
     json!({
@@ -161,16 +168,8 @@ pub(crate) fn absolute(base: &str, to: &str) -> String {
 }
 
 async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str) -> Result<()> {
-    let packages = match fetch::npm() {
-        Ok(packages) => packages,
-        Err(error) => {
-            missing(Err(error));
-            return Ok(());
-        }
-    };
-    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-    let environment = [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", SECRET)];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let Some(packages) = packages() else { return Ok(()) };
+    let environment = environment(SECRET);
     let setup = Setup { config: config(), environment, silent_provider: true, ..Default::default() };
     let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
     let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));

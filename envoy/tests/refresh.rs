@@ -3,7 +3,6 @@
 
 use anyhow::{Context, Result, ensure};
 use carded_envoy::client::{Reply, Request};
-use carded_envoy::fetch;
 use carded_envoy::run::{Envoy, free_port};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -12,8 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::common::{Setup, in_each_envoy, missing};
-use crate::login::{Browser, SECRET, SHOP, config, fit, provider_with};
+use crate::common::{Setup, in_each_envoy, packages};
+use crate::login::{Browser, SECRET, SHOP, config, environment, fit, provider_with};
 
 in_each_envoy!(six_connections_at_four_workers_refresh_once, a_client_with_a_key_reads_claims_at_userinfo);
 
@@ -41,20 +40,12 @@ fn cookies(browser: &Browser) -> String {
 }
 
 async fn six_connections_at_four_workers_refresh_once(version: &'static str) -> Result<()> {
-    let packages = match fetch::npm() {
-        Ok(packages) => packages,
-        Err(error) => {
-            missing(Err(error));
-            return Ok(());
-        }
-    };
+    let Some(packages) = packages() else { return Ok(()) };
     let mut config = config();
     config["login"]["corp"]["scopes"] = json!(["openid", "email", "offline_access"]);
     config["login"]["corp"]["prompt"] = json!("consent");
     config["login"]["corp"]["refresh"] = json!(true);
-    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-    let environment = [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", SECRET)];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let environment = environment(SECRET);
     let setup = Setup { config, environment, silent_provider: true, concurrency: 4, ..Default::default() };
     let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
     let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -106,21 +97,13 @@ async fn six_connections_at_four_workers_refresh_once(version: &'static str) -> 
 const PRIVATE: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kid":"ours"}"#;
 
 async fn a_client_with_a_key_reads_claims_at_userinfo(version: &'static str) -> Result<()> {
-    let packages = match fetch::npm() {
-        Ok(packages) => packages,
-        Err(error) => {
-            missing(Err(error));
-            return Ok(());
-        }
-    };
+    let Some(packages) = packages() else { return Ok(()) };
     let mut config = config();
     let login = config["login"]["corp"].as_object_mut().context("a login")?;
     login.remove("client_secret");
     login.insert("private_key_jwt".to_owned(), json!({ "env": "OIDC_SECRET" }));
     login.insert("userinfo".to_owned(), json!(true));
-    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-    let environment = [("CARDED_SESSION_KEY", key), ("OIDC_SECRET", PRIVATE)];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let environment = environment(PRIVATE);
     let setup = Setup { config, environment, silent_provider: true, ..Default::default() };
     let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
     let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));

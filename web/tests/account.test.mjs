@@ -7,7 +7,7 @@ import http from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { accessible, at, person, picture, scene, skip } from './people.mjs';
+import { accessible, at, person, phone, picture, scene, skip } from './people.mjs';
 
 const PROVIDER = at('idp', '');
 const heading = (page, name) => page.getByRole('heading', { level: 1, name }).waitFor();
@@ -61,13 +61,7 @@ test('a person signs in, and the deep link survives', { skip }, async () => {
 });
 
 test('the same on a phone, in the dark', { skip }, async () => {
-  const page = await person({ viewport: { width: 390, height: 780 }, colorScheme: 'dark', isMobile: true, hasTouch: true });
-  const look = async (name) => {
-    await accessible(page);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert(wide <= 0, `${name} is ${wide} px too wide`);
-    await picture(page, `phone-${name}`);
-  };
+  const { page, look } = await phone();
   await page.goto(at('shop', '/account/payment'));
   await atProvider(page);
   await look('sign-in');

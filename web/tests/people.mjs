@@ -56,6 +56,18 @@ export async function accessible(page) {
   assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), [], page.url());
 }
 
+/** A person with a phone, in the dark, and a look at a page of it: nothing hinders them, and it is not too wide. */
+export async function phone() {
+  const page = await person({ viewport: { width: 390, height: 780 }, colorScheme: 'dark', isMobile: true, hasTouch: true });
+  const look = async (name) => {
+    await accessible(page);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert(wide <= 0, `${name} is ${wide} px too wide`);
+    await picture(page, `phone-${name}`);
+  };
+  return { page, look };
+}
+
 /** A picture for those who look at what people see. */
 export async function picture(page, name) {
   const folder = process.env.CARDED_SCREENSHOTS;

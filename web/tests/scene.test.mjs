@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { accessible, at, person, picture, scene, skip, state } from './people.mjs';
+import { accessible, at, person, phone, picture, scene, skip, state } from './people.mjs';
 
 /** Applies at a house and opens the offer in the wallet. */
 async function offered(page, { house = 'dmv', who = 'Ada', lifetime, look } = {}) {
@@ -106,13 +106,7 @@ test('a person gets an ID, shows that they are over 21 and nothing else, and is 
 });
 
 test('the same on a phone, in the dark, by the clerk whose DID is all that the shop knows', { skip }, async () => {
-  const page = await person({ viewport: { width: 390, height: 780 }, colorScheme: 'dark', isMobile: true, hasTouch: true });
-  const look = async (name) => {
-    await accessible(page);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert(wide <= 0, `${name} is ${wide} px too wide`);
-    await picture(page, `phone-${name}`);
-  };
+  const { page, look } = await phone();
   await receive(page, { house: 'clerk', look });
   await ask(page);
   await look('consent');

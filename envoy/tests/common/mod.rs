@@ -67,6 +67,13 @@ pub(crate) fn missing(tool: Result<()>) -> bool {
     }
 }
 
+/// The npm packages that tests use; nothing where they are missing, which is said.
+pub(crate) fn packages() -> Option<PathBuf> {
+    let mut packages = None;
+    missing(fetch::npm().map(|found| packages = Some(found)));
+    packages
+}
+
 /// Carded's configuration in most tests.
 pub(crate) fn config() -> Value {
     json!({

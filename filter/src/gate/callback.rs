@@ -15,7 +15,7 @@ use super::login::{Begun, LIFETIME, Login, nobody, page};
 use super::once::{self, NotSpent};
 use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
-use super::seal::{Binding, Purpose, random_text};
+use super::seal::{Binding, LEEWAY, Purpose, random_text};
 use super::signed_in::SignedIn;
 use super::token_endpoint::{NoTokens, read_tokens};
 
@@ -120,7 +120,7 @@ impl Gate {
             (_, error) => return Err(refused(error.as_deref(), answer.description.as_deref()).into()),
         };
         let Some(effected) = at.request.effected(EffectKind::Code) else {
-            let until = around.now.saturating_add(LIFETIME);
+            let until = around.now.saturating_add(LIFETIME).saturating_add(LEEWAY);
             return Err(match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
                 // the code for tokens (§3.1.3.1), once
                 Ok(()) => {

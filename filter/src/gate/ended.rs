@@ -17,6 +17,7 @@ use carded_verifier::{Timestamp, VerifiedIdToken, VerifiedLogoutToken};
 use super::Gate;
 use super::decide::{Around, Halt};
 use super::reply::Refusal;
+use super::seal::LEEWAY;
 use super::session::{Opened, Session, Sessions};
 use super::signed_in::SignedIn;
 
@@ -40,8 +41,6 @@ const ENTRY: usize = 8 + 3 * 4;
 const TRIES: usize = 16;
 /// What a time says that is not there.
 const NEVER: i64 = i64::MIN;
-/// By so much the clocks of a fleet may differ, in seconds (`seal::is_in_time`).
-const LEEWAY: u32 = 60;
 
 /// How much was ended.
 #[derive(Debug, Clone, Copy)]
@@ -303,7 +302,7 @@ impl Gate {
 
 /// Ends what began until the time beside each mark. `lifetime`: how long any session lasts.
 fn end(cells: &mut dyn Cells, lifetime: Duration, marks: &[(Mark, u32)], said: u32, now: Timestamp) -> bool {
-    let until = seconds(now.saturating_add(lifetime)).saturating_add(LEEWAY);
+    let until = seconds(now.saturating_add(lifetime).saturating_add(LEEWAY));
     marks.iter().all(|(mark, before)| put(cells, Entry { mark: *mark, before: *before, said, until }, now))
         && (marks.is_empty() || count(cells, None))
 }
@@ -366,7 +365,7 @@ mod tests {
             assert!(leave(&mut cells, number, 0));
         }
         // the last that was sealed before it, with a clock that is behind
-        let last = 3600 + i64::from(LEEWAY) - 1;
+        let last = i64::try_from((LIFETIME + LEEWAY).as_secs()).unwrap() - 1;
         let other = session(&[Mark::from_bytes([9; 8])], last);
         let mut full = InMemory::default();
         for number in 0..LENGTH {

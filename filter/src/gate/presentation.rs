@@ -25,7 +25,7 @@ use super::once;
 use super::page::Page;
 use super::proof::Proof;
 use super::reply::{Refusal, Reply};
-use super::seal::{Binding, Purpose, random_text};
+use super::seal::{Binding, LEEWAY, Purpose, random_text};
 
 /// How credentials are asked for.
 #[derive(Debug)]
@@ -394,8 +394,8 @@ pub(super) struct Proven {
 
 /// Uses a nonce up: once within this process, for as long as it could be used (threat 47).
 pub(super) fn spend_nonce(nonce: &str, window: Duration, around: &mut Around<'_>) -> Result<(), Refusal> {
-    // its time of issue is sealed with it, so it is over a window from now at the latest
-    let until = around.now.saturating_add(window);
+    // its time of issue is sealed with it, so it is over a window from now at the latest, by the clock that is most ahead
+    let until = around.now.saturating_add(window).saturating_add(LEEWAY);
     once::spend(around.once, "nonce", nonce.as_bytes(), until, around.now).map_err(|why| match why {
         once::NotSpent::Again => Refusal::nonce_used("this was shown before: begin again"),
         once::NotSpent::Full => Refusal::too_many_presentations("too many presentations at once: try again")

@@ -5,6 +5,8 @@
 //! It is tried once, which a cookie of the browser says, and with browsers alone that have shown that they keep cookies: others would
 //! be sent around again and again.
 
+use std::time::Duration;
+
 use super::Gate;
 use super::at::At;
 use super::cookie;
@@ -15,14 +17,18 @@ use super::place::cookie_pairs;
 use super::presentation::way_back;
 use super::rule::{Asks, Rule};
 
+/// After how long it is tried again where the provider could not be had.
+const AGAIN: Duration = Duration::from_secs(60);
+
 impl Gate {
-    /// Sends a browser to the provider where that is to be tried; nothing where it goes on as it is.
+    /// Sends a browser to the provider where that is to be tried; nothing where it goes on as it is, maybe with a cookie.
     pub(super) fn quiet_login(
         &self,
         rule: &Rule,
         facts: &Facts<'_>,
         at: At<'_>,
         around: &mut Around<'_>,
+        cookies: &mut Vec<String>,
     ) -> Option<Halt> {
         let Asks::Optional(requirement) = &rule.asks else { return None };
         let named = |issuer| requirement.names_login(Some(issuer));
@@ -43,8 +49,11 @@ impl Gate {
                 Some(Halt::Answer(reply))
             }
             Err(halt @ (Halt::Need(_) | Halt::Call(_))) => Some(halt),
-            // a provider that cannot be had keeps nobody from a page that is open
-            _ => None,
+            // a provider that cannot be had keeps nobody from a page that is open, and is not asked again with each of them
+            _ => {
+                cookies.push(cookie::set(cookie::QUIET, "1", AGAIN));
+                None
+            }
         }
     }
 }

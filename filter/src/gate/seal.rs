@@ -219,9 +219,12 @@ pub(super) fn issued_of(text: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_unix(i64::from_be_bytes(time.try_into().ok()?)))
 }
 
-/// Whether what was sealed then is good now, if it is good for so long. The clocks of a fleet differ a little.
+/// By so much the clocks of a fleet may differ.
+pub(super) const LEEWAY: Duration = Duration::from_secs(60);
+
+/// Whether what was sealed then is good now, if it is good for so long.
 pub(super) fn is_in_time(issued: Timestamp, now: Timestamp, longest: Duration) -> bool {
-    issued <= now.saturating_add(Duration::from_secs(60)) && issued.saturating_add(longest) > now
+    issued <= now.saturating_add(LEEWAY) && issued.saturating_add(longest) > now
 }
 
 /// A key from its environment variable: at least 32 bytes in base64.

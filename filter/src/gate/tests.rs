@@ -11,6 +11,7 @@ mod introspection;
 mod leaving;
 mod lending;
 mod login;
+mod login_sessions;
 mod logout;
 mod minting;
 mod possession;

@@ -314,6 +314,14 @@ fn a_provider_that_fails_keeps_nobody_from_an_open_page() {
     door.cookies.insert("theme".to_owned(), "dark".to_owned());
     door.metadata = json!({ "authorization_endpoint": "http://idp.example.com/auth" });
     assert_eq!(door.browse("/front").status, 200);
+    // one that takes no request is not asked with each page
+    let mut door = Door::new(with_front(true));
+    door.cookies.insert("theme".to_owned(), "dark".to_owned());
+    door.metadata = json!({ "pushed_authorization_request_endpoint": "https://idp.example.com/par" });
+    for _ in 0..3 {
+        assert_eq!(door.browse("/front").status, 200);
+    }
+    assert_eq!(door.others.len(), 1);
     // nor do tokens that are not good, where nobody asked to sign in
     let mut door = Door::new(with_front(true));
     door.cookies.insert("theme".to_owned(), "dark".to_owned());

@@ -34,6 +34,11 @@ pub(super) fn config() -> Value {
     })
 }
 
+/// What came of a request.
+pub(super) fn is(answered: &Answered) -> (u16, &'static str) {
+    (answered.status, answered.code)
+}
+
 /// The shop, a browser and the provider.
 pub(super) struct Door {
     pub(super) gate: Gate,

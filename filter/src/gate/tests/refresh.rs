@@ -3,16 +3,11 @@
 use carded_verifier::FetchFailure;
 
 use super::provider::*;
-use super::shop::Answered;
 use super::*;
 
 /// Tokens that last ten minutes: the provider is asked after seven and a half.
 const LASTS: i64 = 600;
 const DUE: i64 = 450;
-
-fn is(answered: &Answered) -> (u16, &'static str) {
-    (answered.status, answered.code)
-}
 
 fn refreshing() -> Value {
     let mut configured = config();

@@ -3,12 +3,7 @@
 use carded_verifier::FetchFailure;
 
 use super::provider::*;
-use super::shop::Answered;
 use super::*;
-
-fn is(answered: &Answered) -> (u16, &'static str) {
-    (answered.status, answered.code)
-}
 
 /// A shop that asks for a department too, which no ID token has.
 fn door() -> Door {
