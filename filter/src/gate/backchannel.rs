@@ -9,6 +9,7 @@ use super::decide::{Around, Halt};
 use super::login::{Login, nobody};
 use super::once::{self, NotSpent};
 use super::reply::{Refusal, Reply};
+use super::slow::{Tried, not_slowed};
 
 impl Gate {
     /// The answer to a form with a logout token: 200 where all of it holds and what it names has ended in this process, 400
@@ -25,7 +26,7 @@ impl Gate {
         let (Some((_, token)), None) = (tokens.next(), tokens.next()) else {
             return Ok(refused("response_malformed", "`logout_token` is there once"));
         };
-        self.not_slowed(around)?;
+        not_slowed(Tried::Tokens, around)?;
         let asked = LogoutToken { token: token.as_bytes(), issuer: login.issuer, client_id: &login.client_id };
         let verified = match verify_logout_token(&asked, &self.trust, known, around.now) {
             Outcome::Verified(verified) => verified,
@@ -34,7 +35,7 @@ impl Gate {
                 return Err(Refusal::from_denied(&denied).into());
             }
             Outcome::Denied(denied) => {
-                around.budget.failures.note(&denied, around.connection, around.now);
+                around.budget.failures.note(Tried::Tokens, &denied, around.connection, around.now);
                 return Ok(refused(denied.code().as_str(), denied.detail()));
             }
         };

@@ -17,6 +17,7 @@ use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
 use super::seal::{Binding, LEEWAY, Purpose, random_text};
 use super::signed_in::SignedIn;
+use super::slow::{LOGIN, not_slowed};
 use super::token_endpoint::{NoTokens, read_tokens};
 
 /// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2), each there once at most.
@@ -83,7 +84,19 @@ impl Gate {
             Ok(reply) => reply,
             // nobody asked to sign in: they go on without
             Err(Halt::Refuse(refusal)) if begun.quiet => redirect(begun.target, refusal.code),
-            Err(Halt::Refuse(refusal)) => page(&refusal, ("Try again", begun.target)),
+            // nothing was spent: the same address works again
+            Err(Halt::Refuse(refusal)) if refusal.status == 429 => {
+                let same = at.request.single(":path").ok().flatten().unwrap_or_default();
+                let mut reply = page(&refusal, ("Try again", String::from_utf8_lossy(same).into_owned()));
+                reply.headers.push(("retry-after", "1".to_owned()));
+                return Ok(reply);
+            }
+            Err(Halt::Refuse(refusal)) => {
+                if refusal.code == "login_failed" {
+                    around.budget.failures.count(LOGIN, around.connection, around.now);
+                }
+                page(&refusal, ("Try again", begun.target))
+            }
             Err(halt) => return Err(halt),
         };
         reply.headers.push(("set-cookie", cookie::clear(&name)));
@@ -120,6 +133,8 @@ impl Gate {
             (_, error) => return Err(refused(error.as_deref(), answer.description.as_deref()).into()),
         };
         let Some(effected) = at.request.effected(EffectKind::Code) else {
+            // each costs a call to the provider, and a second factor is tried so
+            not_slowed(LOGIN, around)?;
             let until = around.now.saturating_add(LIFETIME).saturating_add(LEEWAY);
             return Err(match once::spend(around.once, "login", state.as_bytes(), until, around.now) {
                 // the code for tokens (§3.1.3.1), once

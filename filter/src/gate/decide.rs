@@ -192,7 +192,10 @@ impl Gate {
             at.origin = self.origins.of(request, &authority);
         }
         let held = self.evidence(rule, at, around, trace, decision)?;
-        let mut brought = if rule.reads_credentials { self.brought(at, around)? } else { Brought::default() };
+        let mut brought = Brought::default();
+        if rule.reads_credentials {
+            brought = self.brought(at, around, &mut decision.cookies)?;
+        }
         if brought.due {
             self.refresh(&mut brought, at, around, &mut decision.cookies)?;
         }

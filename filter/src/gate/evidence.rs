@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use carded_verifier::dpop::VerifiedDpop;
 use carded_verifier::{Basis, Condensed, Denied, Documents, Evidence, Outcome, Verified, verify};
@@ -20,6 +19,7 @@ use super::possession::{self, Use};
 use super::reply::Refusal;
 use super::request::Request;
 use super::rule::{Asks, Rule};
+use super::slow::{Tried, not_slowed};
 use super::trace::{Event, Trace};
 use super::xfcc;
 
@@ -99,7 +99,7 @@ impl Gate {
             self.not_revoked(verified.marks(), known, now)?;
             return Ok((verified, key));
         }
-        self.not_slowed(around)?;
+        not_slowed(Tried::Tokens, around)?;
         decision.verified = decision.verified.saturating_add(1);
         self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
     }
@@ -132,15 +132,6 @@ impl Gate {
         let asked = self.asked_claims(verified.issuer_index()).unwrap_or(&none);
         let (condensed, basis) = verified.condensed(&self.trust, asked);
         self.remember(condensed, basis, key, known, around)
-    }
-
-    /// Whether evidence that is not remembered is looked at now (threat 83).
-    pub(super) fn not_slowed(&self, around: &mut Around<'_>) -> Result<(), Refusal> {
-        if around.budget.failures.slows(around.connection, 0, around.now) {
-            return Err(Refusal::too_many_failures("too many tokens from this address did not hold: try again later")
-                .retry_after(Duration::from_secs(1)));
-        }
-        Ok(())
     }
 
     /// Verifies an issuer's token; a failure counts against who brought it.
@@ -181,7 +172,7 @@ impl Gate {
 /// A token that does not hold: it counts against who brought it.
 fn denied_token(denied: &Denied, around: &mut Around<'_>, trace: &mut impl Trace) -> Halt {
     trace.tell(|| Event::Denied(denied));
-    around.budget.failures.note(denied, around.connection, around.now);
+    around.budget.failures.note(Tried::Tokens, denied, around.connection, around.now);
     Refusal::from_denied(denied).into()
 }
 

@@ -19,7 +19,8 @@ use super::decide::{Around, Halt};
 use super::place::Place;
 use super::possession::{Use, spend_proof};
 use super::reply::{Refusal, Reply};
-use super::seal::{Binding, Purpose, is_in_time, issued_of};
+use super::seal::{Binding, Purpose, claims_to_hold};
+use super::slow::{Tried, not_slowed};
 use super::trace::{Silent, Trace};
 
 /// What an exchanged token begins with, by which scanners of secrets find it. No JWT and nothing else of ours does.
@@ -104,7 +105,7 @@ impl Gate {
         }
         let token = parameter("subject_token").ok_or_else(|| malformed("`subject_token` is there once"))?;
         let evidence = Evidence::access_token(token.as_bytes()).holder_proves().accepted_issuers(&exchange.issuers);
-        self.not_slowed(around)?;
+        not_slowed(Tried::Tokens, around)?;
         let verified = self.checked(&evidence, at.known, around, &mut Silent)?;
         let verified = verified.condensed(&self.trust, &std::sync::Arc::default()).0;
         self.not_revoked(verified.marks(), at.known, around.now)?;
@@ -162,16 +163,16 @@ impl Gate {
         {
             self.not_revoked(verified.marks(), known, now)?;
             // what is remembered under the whole text was opened once, so that its time is authentic
-            let issued = issued_of(sealed).filter(|issued| is_in_time(*issued, now, exchange.lifetime));
-            return issued.map(|_| (verified, Some(key))).ok_or_else(|| ended().into());
+            let holds = claims_to_hold(sealed, now, exchange.lifetime);
+            return holds.then_some((verified, Some(key))).ok_or_else(|| ended().into());
         }
-        self.not_slowed(around)?;
+        not_slowed(Tried::Tokens, around)?;
         let longest = self.limits.token_bytes;
         let original = sessions.sealer.open_long::<String>(binding(origin), sealed, now, exchange.lifetime, longest);
         let Some((original, _)) = original else {
             // what is in time and does not open was never sealed here
-            if issued_of(sealed).is_some_and(|issued| is_in_time(issued, now, exchange.lifetime)) {
-                around.budget.failures.count(around.connection, 0, now);
+            if claims_to_hold(sealed, now, exchange.lifetime) {
+                around.budget.failures.count(Tried::Tokens, around.connection, now);
             }
             return Err(ended().into());
         };

@@ -10,6 +10,7 @@ use super::page::{Form, Page};
 use super::presentation::redirect;
 use super::reply::{Refusal, Reply};
 use super::session::is_from_our_pages;
+use super::slow::{Tried, failed};
 
 impl Gate {
     /// Answers at `/.carded/logout`.
@@ -36,6 +37,9 @@ impl Gate {
             return Ok(page.reply(200, "ok"));
         }
         if !is_from_our_pages(self, at.request, origin) {
+            if !session.id.is_empty() {
+                failed(Tried::With(&session.id), around)?;
+            }
             return Err(Refusal::cross_site("signing out is asked for by our own pages only").into());
         }
         if !self.end_session(sessions, &session, around) {

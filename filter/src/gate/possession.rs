@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
+use carded_verifier::Condensed;
 use carded_verifier::dpop::{self, DpopRequest, VerifiedDpop};
-use carded_verifier::{Condensed, Timestamp};
 
 use super::Gate;
 use super::certificate::Certificate;
@@ -18,7 +18,7 @@ use super::place::PlaceKind;
 use super::reply::Refusal;
 use super::request::Request;
 use super::seal::{Binding, Purpose};
-use super::slow;
+use super::slow::{Tried, not_slowed};
 
 /// What stands before a token that is bound to a key (RFC 9449 §7.1).
 pub(super) const SCHEME: &str = "DPoP ";
@@ -96,16 +96,7 @@ impl Gate {
             return Err(Refusal::token_bound(why).into());
         }
         let origin = self.origins.of(by.request, by.authority).ok_or_else(Refusal::not_ours)?;
-        let about = slow::about(thumbprint);
-        if around.budget.failures.slows(around.connection, about, around.now) {
-            let why = "too many proofs for this token did not hold: try again later";
-            return Err(Refusal::too_many_failures(why).retry_after(Duration::from_secs(1)).into());
-        }
-        let proof = self.proof_of_key(by.request, by.target, origin, by.token, thumbprint, around.now);
-        if proof.is_err() && by.request.has("dpop") {
-            around.budget.failures.count(around.connection, about, around.now);
-        }
-        let proof = proof?;
+        let proof = self.proof_of_key(by.request, by.target, origin, by.token, thumbprint, around)?;
         if self.issuers.get(verified.issuer_index().as_usize()).is_some_and(|it| it.dpop_nonce) {
             self.nonce_is_ours(&proof, origin, around)?;
         }
@@ -129,7 +120,8 @@ impl Gate {
         Err(refusal)
     }
 
-    /// The proof of a key in the header `dpop`, for this request and this token.
+    /// The proof of a key in the header `dpop`, for this request and this token. One that does not hold counts against whoever
+    /// tries this token from there.
     pub(super) fn proof_of_key(
         &self,
         request: &Request,
@@ -137,7 +129,7 @@ impl Gate {
         origin: &str,
         token: Option<&[u8]>,
         thumbprint: &str,
-        now: Timestamp,
+        around: &mut Around<'_>,
     ) -> Result<VerifiedDpop, Refusal> {
         let proof = match request.single("dpop") {
             Ok(Some(proof)) => proof,
@@ -148,12 +140,15 @@ impl Gate {
             }
             Err(_) => return Err(Refusal::dpop_proof_invalid("there is more than one `dpop`")),
         };
+        not_slowed(Tried::Of(thumbprint), around)?;
         let method = request.single(":method").ok().flatten().unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
         let uri = format!("{origin}{target}");
         let asked = DpopRequest { method, uri: &uri, access_token: token, thumbprint: Some(thumbprint) };
-        dpop::verify(proof, &asked, self.trust.provider(), self.limits(), now)
-            .map_err(|why| Refusal::dpop_proof_invalid(why.to_string()))
+        dpop::verify(proof, &asked, self.trust.provider(), self.limits(), around.now).map_err(|why| {
+            around.budget.failures.count(Tried::Of(thumbprint), around.connection, around.now);
+            Refusal::dpop_proof_invalid(why.to_string())
+        })
     }
 }
 

@@ -26,6 +26,7 @@ use super::page::Page;
 use super::proof::Proof;
 use super::reply::{Refusal, Reply};
 use super::seal::{Binding, LEEWAY, Purpose, random_text};
+use super::slow::{PRESENTATION, not_slowed};
 
 /// How credentials are asked for.
 #[derive(Debug)]
@@ -206,7 +207,8 @@ impl Gate {
                 let client_id = format!("redirect_uri:{origin}/.carded/response");
                 match self.check_presentations(vp_token, &client_id, &asked.nonce, known, around) {
                     Ok(presented) => self.finish(presented, &asked, presenting.lifetime, around),
-                    Err(Halt::Refuse(refusal)) if refusal.status < 500 => Err(refusal),
+                    // what was not looked at can come again
+                    Err(Halt::Refuse(refusal)) if refusal.status < 500 && refusal.status != 429 => Err(refusal),
                     Err(halt) => return Err(halt),
                 }
             }
@@ -261,6 +263,7 @@ impl Gate {
     ) -> Result<Vec<Proven>, Halt> {
         let sessions = self.sessions.as_ref().ok_or_else(|| Refusal::not_found("no credentials are asked for here"))?;
         let latest = around.now.saturating_add(sessions.lifetime);
+        not_slowed(PRESENTATION, around)?;
         let mut proven: Vec<Proven> = Vec::new();
         for (id, presentations) in vp_token {
             let way = self.trust.credential_of(id);
@@ -286,7 +289,10 @@ impl Gate {
                         thumbprint: verified.holder().map(|holder| holder.thumbprint().to_owned()),
                     });
                 }
-                Outcome::Denied(denied) => return Err(Refusal::from_denied(&denied).into()),
+                Outcome::Denied(denied) => {
+                    around.budget.failures.note(PRESENTATION, &denied, around.connection, around.now);
+                    return Err(Refusal::from_denied(&denied).into());
+                }
                 Outcome::Need(fetch) => {
                     around.budget.give_back();
                     return Err(Halt::Need(fetch));

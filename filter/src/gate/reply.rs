@@ -151,8 +151,8 @@ refusals! {
     revoked: "revoked", 401, "This was revoked";
     /// What is revoked cannot be had.
     revocation_unavailable: "revocation_unavailable", 503, "What is revoked cannot be had at the moment";
-    /// Too much bad evidence from one address.
-    too_many_failures: "too_many_failures", 429, "Too many bad tokens from this address";
+    /// Too much that failed from one address, or with one session.
+    too_many_failures: "too_many_failures", 429, "Too many tries that failed";
     /// Nothing is at this address of ours.
     not_found: "not_found", 404, "There is nothing at this address";
     /// A document that the decision needs cannot be had.

@@ -227,6 +227,11 @@ pub(super) fn is_in_time(issued: Timestamp, now: Timestamp, longest: Duration) -
     issued <= now.saturating_add(LEEWAY) && issued.saturating_add(longest) > now
 }
 
+/// Whether a text says itself that it is good now: one that does and does not open was never sealed here.
+pub(super) fn claims_to_hold(text: &[u8], now: Timestamp, longest: Duration) -> bool {
+    issued_of(text).is_some_and(|issued| is_in_time(issued, now, longest))
+}
+
 /// A key from its environment variable: at least 32 bytes in base64.
 fn read_key(name: &str, environment: Environment<'_>) -> Result<XChaCha20Poly1305, String> {
     let secret = read_secret(name, environment)?;

@@ -26,8 +26,9 @@ use super::proof::{Proof, Shown, StatusSeen};
 use super::reply::{Refusal, Reply};
 use super::request::Request;
 use super::requirement::Requirement;
-use super::seal::{Binding, Purpose, Random, Sealer, is_in_time};
+use super::seal::{Binding, Purpose, Random, Sealer, claims_to_hold, is_in_time};
 use super::signed_in::{KnownLogin, SignedIn};
+use super::slow::{COOKIE, Tried, failed};
 use super::verdicts::Verdicts;
 use super::{Gate, place};
 
@@ -274,8 +275,13 @@ impl Sessions {
 
 impl Gate {
     /// The proofs that a request brings and that hold now: by the session's cookie, or by a token that is bound to the
-    /// holder's key.
-    pub(super) fn brought(&self, at: At<'_>, around: &mut Around<'_>) -> Result<Brought, Halt> {
+    /// holder's key. `cookies`: those to set with the answer.
+    pub(super) fn brought(
+        &self,
+        at: At<'_>,
+        around: &mut Around<'_>,
+        cookies: &mut Vec<String>,
+    ) -> Result<Brought, Halt> {
         let (now, request, known) = (around.now, at.request, at.known);
         let (Some(sessions), Some(origin)) = (&self.sessions, at.origin) else { return Ok(Brought::default()) };
         let mut brought = Brought::default();
@@ -288,11 +294,18 @@ impl Gate {
                 brought.opened = Some(opened);
             }
             None => {
+                let mut made_up = false;
                 brought.opened = cookie::values(request, cookie::SESSION).take(4).find_map(|value| {
                     let value = cookie::whole(request, value)?;
-                    self.opened(sessions, Purpose::Session, origin, &value, around.verdicts, now)
+                    let opened = self.opened(sessions, Purpose::Session, origin, &value, around.verdicts, now);
+                    made_up |= opened.is_none() && claims_to_hold(&value, now, sessions.longest());
+                    opened
                 });
                 brought.by_cookie = true;
+                if made_up && brought.opened.is_none() {
+                    // a browser that cannot know better comes without it the next time
+                    failed(COOKIE, around).inspect_err(|_| cookies.push(cookie::clear(cookie::SESSION)))?;
+                }
             }
         }
         self.weigh(&mut brought, known, around)?;
@@ -301,6 +314,7 @@ impl Gate {
             spend_proof(&dpop, around)?;
         }
         if brought.by_cookie && brought.is_anything() && !is_from_our_pages(self, request, origin) {
+            failed(Tried::With(brought.id().unwrap_or_default()), around)?;
             return Err(
                 Refusal::cross_site("this request changes something and does not come from our own pages").into()
             );
@@ -461,12 +475,16 @@ impl Gate {
     ) -> Result<(Rc<Opened>, VerifiedDpop), Halt> {
         let now = around.now;
         let opened = self.opened(sessions, Purpose::Token, origin, token, around.verdicts, now);
+        if opened.is_none() && claims_to_hold(token, now, sessions.token_lifetime) {
+            failed(Tried::Tokens, around)?;
+        }
         let Some(opened) = opened.filter(|token| token.ends > now) else {
             return Err(
                 Refusal::access_token_invalid("the token has ended or is not ours: show the credential again").into()
             );
         };
-        let verified = self.proof_of_key(at.request, at.path.as_str(), origin, Some(token), &opened.thumbprint, now)?;
+        let verified =
+            self.proof_of_key(at.request, at.path.as_str(), origin, Some(token), &opened.thumbprint, around)?;
         Ok((opened, verified))
     }
 }

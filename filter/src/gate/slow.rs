@@ -8,9 +8,18 @@
 //! Proofs of a key are checked with each use, also of what is remembered: their failures count for the address together with
 //! the key that the token is bound to. Who tries a token that is not theirs slows nobody but those who use the same one from the same
 //! address.
+//!
+//! Sessions are sealed, so that nobody can try one by its name: what is tried are cookies that were never sealed here, and the
+//! ways to one, which are answers of providers and presentations. Each kind counts for itself and for the address. What another
+//! site makes a browser do with its session counts for that session, wherever it is. Of cookies and of these only what fails is
+//! answered with a 429, so that whoever has the session is never slowed, whatever others do with it or with their own.
 
 use carded_verifier::{Code, Denied, Timestamp};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::decide::Around;
+use super::reply::Refusal;
 
 /// So many failures are met as they come.
 const MOST: u16 = 100;
@@ -25,6 +34,61 @@ const SOURCES: usize = 4096;
 
 /// What the proxy calls the peer's address.
 pub(super) const ADDRESS: &str = "source.address";
+
+/// What is tried again and again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tried<'a> {
+    /// Tokens, from one address.
+    Tokens,
+    /// From one address, something of its own: a kind of thing, or the key that a token is bound to.
+    Of(&'a str),
+    /// Something with one session, from anywhere.
+    With(&'a str),
+}
+
+/// Cookies that claim a session.
+pub(super) const COOKIE: Tried<'_> = Tried::Of("cookie");
+/// Answers of providers.
+pub(super) const LOGIN: Tried<'_> = Tried::Of("login");
+/// Presentations.
+pub(super) const PRESENTATION: Tried<'_> = Tried::Of("presentation");
+
+impl Tried<'_> {
+    /// Under what it is counted; nothing where the host tells no address.
+    fn key(self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Option<u64> {
+        match self {
+            Self::Tokens => address(connection),
+            Self::Of(what) => address(connection).map(|address| address ^ hash(what)),
+            Self::With(session) => Some(hash(session)),
+        }
+    }
+}
+
+/// FNV-1a of 64 bits.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Refuses where so much failed that this is not looked at now.
+pub(super) fn not_slowed(tried: Tried<'_>, around: &mut Around<'_>) -> Result<(), Refusal> {
+    if !around.budget.failures.slows(tried, around.connection, around.now) {
+        return Ok(());
+    }
+    let why = match tried {
+        Tried::With(_) => "too many requests with this session did not hold: try again later",
+        Tried::Tokens | Tried::Of(_) => "too many tries from this address did not hold: try again later",
+    };
+    Err(Refusal::too_many_failures(why).retry_after(Duration::from_secs(1)))
+}
+
+/// Counts what failed and could be looked at for nothing.
+///
+/// # Errors
+/// Where it is one of too many.
+pub(super) fn failed(tried: Tried<'_>, around: &mut Around<'_>) -> Result<(), Refusal> {
+    around.budget.failures.count(tried, around.connection, around.now);
+    not_slowed(tried, around)
+}
 
 /// The failures of the sources that are watched.
 #[derive(Debug, Default)]
@@ -53,17 +117,11 @@ impl Source {
 
 impl Failures {
     /// Whether evidence that is not remembered is not looked at now. Nothing is read while nobody is slowed.
-    /// `about`: what is tried, where that is one thing (see [`about`]); else 0.
-    pub(super) fn slows(
-        &mut self,
-        connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
-        about: u64,
-        now: Timestamp,
-    ) -> bool {
+    fn slows(&mut self, tried: Tried<'_>, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) -> bool {
         if self.until.is_none_or(|until| until <= now) {
             return false;
         }
-        let Some(key) = key(connection).map(|key| key ^ about) else { return false };
+        let Some(key) = tried.key(connection) else { return false };
         let Some(source) = self.sources.get_mut(place(key)).filter(|source| source.key == key) else { return false };
         if source.level(now) <= MOST {
             return false;
@@ -77,7 +135,7 @@ impl Failures {
         if self.sources.is_empty() {
             return false;
         }
-        let Some(key) = key(connection) else { return false };
+        let Some(key) = address(connection) else { return false };
         self.sources.get(place(key)).is_some_and(|source| source.key == key && source.level(now) > 0)
     }
 
@@ -85,6 +143,7 @@ impl Failures {
     /// key or an issuer that is not known is not counted: nothing is guessed by it, and little work is made.
     pub(super) fn note(
         &mut self,
+        tried: Tried<'_>,
         denied: &Denied,
         connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
         now: Timestamp,
@@ -99,12 +158,17 @@ impl Failures {
         if denied.class().status() != 401 || NOT_MADE_UP.contains(&denied.code()) {
             return;
         }
-        self.count(connection, 0, now);
+        self.count(tried, connection, now);
     }
 
     /// Counts one failure.
-    pub(super) fn count(&mut self, connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>, about: u64, now: Timestamp) {
-        let Some(key) = key(connection).map(|key| key ^ about) else { return };
+    pub(super) fn count(
+        &mut self,
+        tried: Tried<'_>,
+        connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
+        now: Timestamp,
+    ) {
+        let Some(key) = tried.key(connection) else { return };
         if self.sources.is_empty() {
             self.sources.resize(SOURCES, Source { key: 0, level: 0, turn: 0, at: now });
         }
@@ -126,13 +190,8 @@ impl Failures {
     }
 }
 
-/// Tells what is tried from what else comes from the same address: a thumbprint that a token is bound to.
-pub(super) fn about(thumbprint: &str) -> u64 {
-    thumbprint.as_bytes().first_chunk::<8>().map_or(0, |start| u64::from_le_bytes(*start))
-}
-
 /// The peer's address without its port; of IPv6 the network that one customer has.
-fn key(connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Option<u64> {
+fn address(connection: &mut dyn FnMut(&str) -> Option<Vec<u8>>) -> Option<u64> {
     let address = connection(ADDRESS)?;
     let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
     Some(match address.ip().to_canonical() {

@@ -25,6 +25,7 @@ mod revocation;
 mod sessions;
 mod shop;
 mod slow;
+mod slow_sessions;
 mod step_up;
 mod userinfo;
 

@@ -1,10 +1,6 @@
 //! Credentials that are shown by programs.
 
-use std::collections::BTreeMap;
-
-use carded_verifier::base64url;
-use carded_verifier::sign::{SigningKey, prepare};
-use sha2::Digest;
+use carded_verifier::sign::SigningKey;
 
 use super::shop::*;
 use super::*;
@@ -15,15 +11,7 @@ fn a_program_shows_a_credential_and_proves_its_key_with_each_use() {
     let refused = shop.ask("GET", "/wine/red", &[], None);
     assert_eq!((refused.status, refused.code), (401, "presentation_required"));
     assert!(refused.header("www-authenticate").unwrap().starts_with("DPoP "), "{:?}", refused.headers);
-    let challenge = shop.ask("POST", "/.carded/challenge", &[], None);
-    assert_eq!(challenge.status, 200, "{}", challenge.body);
-    let challenge: Value = serde_json::from_str(&challenge.body).unwrap();
-    let text = |name: &str| challenge[name].as_str().unwrap().to_owned();
-    let parameters = BTreeMap::from([("client_id".to_owned(), text("client_id")), ("nonce".to_owned(), text("nonce"))]);
-    let presentation = vp_token(&show(&card(true), &parameters, NOW));
-    let form = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("vp_token", &*presentation), ("nonce", &*parameters["nonce"])])
-        .finish();
+    let form = programs_form(&mut shop);
     let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
     let presented = shop.ask("POST", "/.carded/present", &headers, Some(&form));
     assert_eq!(presented.status, 200, "{}", presented.body);
@@ -33,20 +21,7 @@ fn a_program_shows_a_credential_and_proves_its_key_with_each_use() {
     let token = presented["access_token"].as_str().unwrap();
     let authorization = format!("DPoP {token}");
 
-    let proof = |by: &SigningKey, claims: Value| {
-        let mut header = by.header();
-        header.remove("kid");
-        header.insert("typ".to_owned(), json!("dpop+jwt"));
-        header.insert("jwk".to_owned(), by.public_jwk());
-        let mut all = json!({
-            "jti": format!("j{claims}"), "htm": "GET", "htu": format!("{SHOP}/wine/red"), "iat": NOW,
-            "ath": base64url::encode(sha2::Sha256::digest(token)),
-        });
-        for (name, value) in claims.as_object().unwrap() {
-            all[name] = value.clone();
-        }
-        by.sign(prepare(&header, all.as_object().unwrap())).unwrap()
-    };
+    let proof = |by: &SigningKey, claims: Value| proof_of_program(by, token, claims);
     // a worker that has to fetch the status list first decides twice, and the proof is used once
     shop.known = Documents::new(shop.gate.limits());
     let first = proof(&key("holder"), json!({ "jti": "first" }));

@@ -62,6 +62,8 @@ pub(super) struct Door {
     pub(super) effected: Effected,
     /// Which of its hosts the shop is asked by.
     pub(super) host: &'static str,
+    /// Where requests come from.
+    pub(super) address: &'static str,
     /// What is sent where a body is read.
     pub(super) body: String,
 }
@@ -90,6 +92,7 @@ impl Door {
             to_others: Vec::new(),
             effected: Err(FetchFailure::Unreachable),
             host: "shop.example.com",
+            address: "192.0.2.1:1",
             body: String::new(),
             gate,
         }
@@ -117,7 +120,7 @@ impl Door {
                 verdicts: &mut self.verdicts,
                 once: &mut self.once,
                 budget: &mut self.budget,
-                connection: &mut |_| None,
+                connection: &mut |name| (name == "source.address").then(|| self.address.as_bytes().to_vec()),
                 random: &mut random,
                 now,
             };

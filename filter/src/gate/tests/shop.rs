@@ -295,3 +295,32 @@ pub(super) fn redirect_uri(answered: &Answered) -> String {
     let body: Value = serde_json::from_str(&answered.body).unwrap();
     body["redirect_uri"].as_str().unwrap().strip_prefix(SHOP).unwrap().to_owned()
 }
+
+/// What a program posts to `/.carded/present`.
+pub(super) fn programs_form(shop: &mut Shop) -> String {
+    let challenge = shop.ask("POST", "/.carded/challenge", &[], None);
+    assert_eq!(challenge.status, 200, "{}", challenge.body);
+    let challenge: Value = serde_json::from_str(&challenge.body).unwrap();
+    let text = |name: &str| challenge[name].as_str().unwrap().to_owned();
+    let parameters = BTreeMap::from([("client_id".to_owned(), text("client_id")), ("nonce".to_owned(), text("nonce"))]);
+    let presentation = vp_token(&show(&card(true), &parameters, NOW));
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("vp_token", &*presentation), ("nonce", &*parameters["nonce"])])
+        .finish()
+}
+
+/// A proof of a key for one use of a token at `/wine/red`, with claims of its own or in place of the usual ones.
+pub(super) fn proof_of_program(by: &SigningKey, token: &str, claims: Value) -> String {
+    let mut header = by.header();
+    header.remove("kid");
+    header.insert("typ".to_owned(), json!("dpop+jwt"));
+    header.insert("jwk".to_owned(), by.public_jwk());
+    let mut all = json!({
+        "jti": format!("j{claims}"), "htm": "GET", "htu": format!("{SHOP}/wine/red"), "iat": NOW,
+        "ath": base64url::encode(sha2::Sha256::digest(token)),
+    });
+    for (name, value) in claims.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    by.sign(prepare(&header, all.as_object().unwrap())).unwrap()
+}
