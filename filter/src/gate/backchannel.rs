@@ -1,6 +1,8 @@
 //! `POST /.carded/backchannel-logout/{login}`: a provider says that a session ended, or all sessions of a person (OpenID Connect
 //! Back-Channel Logout 1.0 §2.5 to §2.8). What ends, and who sees it, is in `ended.rs`.
 
+use std::time::Duration;
+
 use carded_verifier::{Documents, LogoutToken, Outcome, verify_logout_token};
 use serde_json::json;
 
@@ -11,9 +13,14 @@ use super::once::{self, NotSpent};
 use super::reply::{Refusal, Reply};
 use super::slow::{Tried, not_slowed};
 
+/// What is used up: the names of logout tokens.
+const KIND: &str = "logout";
+/// How long one is taken by a worker that may be gone before it is done.
+const LEASE: Duration = Duration::from_secs(5);
+
 impl Gate {
     /// The answer to a form with a logout token: 200 where all of it holds and what it names has ended in this process, 400
-    /// where it does not hold, 503 where that cannot be said now.
+    /// where it does not hold, 503 where that cannot be said now, 500 where it could not be noted.
     pub(super) fn backchannel_logout(
         &self,
         login: &Login,
@@ -40,12 +47,16 @@ impl Gate {
             }
         };
         let id = [verified.iss().as_bytes(), b"\n", verified.id().as_bytes()].concat();
-        match once::spend(around.once, "logout", &id, verified.until(), around.now) {
+        // for a moment until it has come of it: a provider that was told that it failed tries the same token again
+        match once::spend(around.once, KIND, &id, around.now.saturating_add(LEASE), around.now) {
             Ok(()) => {}
             Err(NotSpent::Again) => return Ok(refused("response_malformed", "this logout token came before")),
             Err(NotSpent::Full) => return Err(Refusal::login_unavailable("too many logouts at once").into()),
         }
-        self.end_at_provider(sessions, &verified, around)?;
+        let ended = self.end_at_provider(sessions, &verified, around);
+        let until = if ended.is_ok() { verified.until() } else { around.now };
+        around.once.hold(KIND, &once::hash_of(KIND, &id), until, around.now);
+        ended?;
         let headers = vec![("cache-control", "no-store".to_owned())];
         Ok(Reply { status: 200, code: "ok", headers, body: String::new(), grpc_status: None })
     }

@@ -175,7 +175,7 @@ impl Gate {
             {
                 decision.verified = 1;
             }
-            return Err(match self.serve(endpoint, method, at, around) {
+            return Err(match self.serve(endpoint, method, at, around, &mut decision.verified) {
                 Ok(reply) => Halt::Answer(reply),
                 Err(halt) => halt,
             });

@@ -30,7 +30,7 @@ pub trait Cells {
 }
 
 /// Where the state lies; a bucket has its number behind it.
-const STATE: &str = "carded/ended";
+pub(super) const STATE: &str = "carded/ended";
 /// How many buckets there are.
 const BUCKETS: u8 = 128;
 /// How many entries one holds: all of them together have 2.6 MB and 131,072 entries.
@@ -180,7 +180,7 @@ pub(super) struct Endings {
 
 impl Endings {
     /// Of a session that was sealed then.
-    fn of(id: &str, logins: &[SignedIn], sealed: Timestamp) -> Self {
+    pub(super) fn of(id: &str, logins: &[SignedIn], sealed: Timestamp) -> Self {
         let mut marks = Vec::with_capacity(logins.len().saturating_mul(2).saturating_add(1));
         if !id.is_empty() {
             marks.push((Mark::of(Kind::Session, "", id), 0));
@@ -223,15 +223,10 @@ impl SignedIn {
 }
 
 impl Gate {
-    /// By what a session can be ended; nothing where nobody signs in, so that no request pays for it.
-    pub(super) fn endings(&self, id: &str, logins: &[SignedIn], sealed: Timestamp) -> Option<Endings> {
-        (!self.logins.is_empty()).then(|| Endings::of(id, logins, sealed))
-    }
-
     /// Why a session that was opened is none any more.
     pub(super) fn unless_ended(&self, opened: &Opened, around: &mut Around<'_>) -> Option<Refusal> {
         let ended = opened.endings().is_some_and(|endings| endings.have_come(around.once.cells()));
-        ended.then(|| Refusal::revoked("this session was ended: sign in again"))
+        ended.then(|| Refusal::revoked("this session was ended: begin again"))
     }
 
     /// Whether a login may begin now.
@@ -266,9 +261,6 @@ impl Gate {
     /// A person leaves: their session ends, and what else began with the same session at their provider. False where that cannot
     /// be noted.
     pub(super) fn end_session(&self, sessions: &Sessions, session: &Session, around: &mut Around<'_>) -> bool {
-        if self.logins.is_empty() {
-            return true;
-        }
         let own = session.logins.iter().filter_map(|login| login.marks().into_iter().nth(1).flatten());
         let own = own.map(|mark| (mark, seconds(around.now)));
         let name = (!session.id.is_empty()).then(|| (Mark::of(Kind::Session, "", &session.id), u32::MAX));

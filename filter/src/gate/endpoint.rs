@@ -81,13 +81,14 @@ pub(super) fn open_to_others(endpoint: Option<Endpoint>, reply: &mut Reply) {
 }
 
 impl Gate {
-    /// Answers a request to an address of our own.
+    /// Answers a request to an address of our own. `checked` counts the tokens that were verified.
     pub(super) fn serve(
         &self,
         endpoint: Endpoint,
         method: &str,
         at: At<'_>,
         around: &mut Around<'_>,
+        checked: &mut u32,
     ) -> Result<Reply, Halt> {
         // the keys are the same under every name: a service behind asks for them by an inner one
         if endpoint == Endpoint::Jwks {
@@ -128,7 +129,7 @@ impl Gate {
             (Endpoint::Logout, _) => self.logout(method == "POST", at, around),
             (Endpoint::Login | Endpoint::Callback | Endpoint::BackchannelLogout, _) => Err(super::login::nobody()),
             (Endpoint::Jwks, _) => Ok(self.jwks(method)?),
-            (Endpoint::Exchange, _) => self.token_exchange(form(at.request)?, at, around),
+            (Endpoint::Exchange, _) => self.token_exchange(form(at.request)?, at, around, checked),
             (Endpoint::Challenge, _) => self.challenge(at.origin()?, around),
             (Endpoint::Response, _) => self.response(form(at.request)?, at.origin()?, at.known, around),
             (Endpoint::Present, _) => self.present(form(at.request)?, at.origin()?, at.known, around),

@@ -62,7 +62,7 @@ impl Gate {
                 let (verified, key) = if self.exchange.is_some() && exchange::sealed_in(token).is_some() {
                     self.exchanged(token, place, at, around, trace, &mut decision.verified)?
                 } else {
-                    self.verdict(token, place, at.known, around, trace, decision)?
+                    self.verdict(token, place, at.known, around, trace, &mut decision.verified)?
                 };
                 let by_scheme = possession::is_scheme(&place.kind);
                 let target = at.path.as_str();
@@ -74,14 +74,15 @@ impl Gate {
         Ok(held)
     }
 
-    fn verdict(
+    /// The verdict on a token, remembered or new, and the key under which it is remembered. `checked` counts new ones.
+    pub(super) fn verdict(
         &self,
         token: &[u8],
         place: &Place,
         known: &Documents,
         around: &mut Around<'_>,
         trace: &mut impl Trace,
-        decision: &mut Decision,
+        checked: &mut u32,
     ) -> Result<(Rc<Condensed>, Option<Key>), Halt> {
         let now = around.now;
         let password;
@@ -100,7 +101,7 @@ impl Gate {
             return Ok((verified, key));
         }
         not_slowed(Tried::Tokens, around)?;
-        decision.verified = decision.verified.saturating_add(1);
+        *checked = checked.saturating_add(1);
         self.judge(token, key, place, known, around, trace).map(|verified| (verified, key))
     }
 

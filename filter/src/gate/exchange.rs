@@ -2,13 +2,13 @@
 //! RFC 8693). What a program then carries, and what ends up in its logs, is of no use anywhere else.
 //!
 //! The provider's token is sealed in it and judged again as if it had come itself: the same keys, claims and times, the same
-//! proof of what it is bound to. That is why it satisfies `{ token: X }` like the original, and never for longer. It is bound
+//! question to its issuer where only that can read it, the same proof of what it is bound to. That is why it satisfies `{ token: X }` like the original, and never for longer. It is bound
 //! to the origin that it was made at, and ends with `exchange.lifetime`.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use carded_verifier::{Condensed, Evidence, IssuerIndex, Timestamp, Trust};
+use carded_verifier::{Condensed, Timestamp, Trust};
 use serde_json::json;
 
 use super::Gate;
@@ -16,7 +16,7 @@ use super::at::At;
 use super::cache::Key;
 use super::config::{Config, ConfigError, ExchangeConfig, Field};
 use super::decide::{Around, Halt};
-use super::place::Place;
+use super::place::{Place, PlaceKind};
 use super::possession::{Use, spend_proof};
 use super::reply::{Refusal, Reply};
 use super::seal::{Binding, Purpose, claims_to_hold};
@@ -32,8 +32,8 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// The compiled `exchange`.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// Whose tokens are taken, in order.
-    issuers: Vec<IssuerIndex>,
+    /// Where they are read, and of whom.
+    place: Place,
     lifetime: Duration,
 }
 
@@ -46,13 +46,18 @@ impl Exchange {
     ) -> Self {
         let field = Field::top("exchange");
         let mut issuers = Vec::new();
+        let mut is_asked = false;
         for (at, name) in configured.issuers.iter().enumerate() {
             let field = field.key("issuers").at(at);
-            match trust.index_of(name) {
+            let issuer = config.issuers.get(name);
+            match trust.index_of(name).filter(|_| issuer.is_some()) {
                 Some(index) => issuers.push(index),
                 None => errors.push(field.error(format!("there is no issuer `{name}` under `issuers`"))),
             }
-            if config.issuers.get(name).is_some_and(|issuer| issuer.forward) {
+            if issuer.is_some_and(|issuer| issuer.introspection.is_some()) && std::mem::replace(&mut is_asked, true) {
+                errors.push(field.error("two of them would be asked about a token (`introspection`): name one"));
+            }
+            if issuer.is_some_and(|issuer| issuer.forward) {
                 errors.push(
                     field.error(
                         "its tokens are passed on (`forward: true`), and services cannot open what is exchanged",
@@ -71,7 +76,7 @@ impl Exchange {
             errors.push(field.key("lifetime").error("between 10s and 24h"));
         }
         issuers.sort_unstable();
-        Self { issuers, lifetime }
+        Self { place: Place { kind: PlaceKind::Parameter("subject_token".to_owned()), issuers }, lifetime }
     }
 }
 
@@ -86,7 +91,13 @@ fn binding(origin: &str) -> Binding<'_> {
 
 impl Gate {
     /// The answer to a form with a token.
-    pub(super) fn token_exchange(&self, form: &[u8], at: At<'_>, around: &mut Around<'_>) -> Result<Reply, Halt> {
+    pub(super) fn token_exchange(
+        &self,
+        form: &[u8],
+        at: At<'_>,
+        around: &mut Around<'_>,
+        checked: &mut u32,
+    ) -> Result<Reply, Halt> {
         let exchange = self.exchange.as_ref().ok_or_else(|| Refusal::not_found("no tokens are exchanged here"))?;
         let parameter = |wanted: &str| {
             let mut values = form_urlencoded::parse(form).filter(|(name, _)| name == wanted).map(|(_, value)| value);
@@ -104,11 +115,7 @@ impl Gate {
             return Err(malformed("`actor_token` is not taken here"));
         }
         let token = parameter("subject_token").ok_or_else(|| malformed("`subject_token` is there once"))?;
-        let evidence = Evidence::access_token(token.as_bytes()).holder_proves().accepted_issuers(&exchange.issuers);
-        not_slowed(Tried::Tokens, around)?;
-        let verified = self.checked(&evidence, at.known, around, &mut Silent)?;
-        let verified = verified.condensed(&self.trust, &std::sync::Arc::default()).0;
-        self.not_revoked(verified.marks(), at.known, around.now)?;
+        let (verified, _) = self.verdict(token.as_bytes(), &exchange.place, at.known, around, &mut Silent, checked)?;
         // the proof of a key is one for this address, as with any other token request (RFC 9449 §5)
         let by_scheme = at.request.has("dpop");
         let by =
@@ -179,7 +186,7 @@ impl Gate {
         *checked = checked.saturating_add(1);
         let verified = self.judge(original.as_bytes(), key, place, known, around, trace)?;
         // an issuer whose tokens are no longer exchanged
-        if exchange.issuers.binary_search(&verified.issuer_index()).is_err() {
+        if !exchange.place.admits(verified.issuer_index()) {
             return Err(ended().into());
         }
         Ok((verified, key))

@@ -10,6 +10,7 @@ use super::at::At;
 use super::compile::{Fetching, url_policy};
 use super::config::{Config, ConfigError, Field, OnFailure};
 use super::decide::{Around, Halt};
+use super::ended::Endings;
 use super::reply::Refusal;
 use super::session::{Opened, Session, Sessions};
 use super::signed_in::SignedIn;
@@ -92,10 +93,7 @@ impl Gate {
         around: &mut Around<'_>,
     ) -> Result<Session, Halt> {
         let (session, sealed) = sessions.read(at.request, at.origin()?, around.now);
-        if self
-            .endings(&session.id, &session.logins, sealed)
-            .is_some_and(|endings| endings.have_come(around.once.cells()))
-        {
+        if Endings::of(&session.id, &session.logins, sealed).have_come(around.once.cells()) {
             return Ok(Session::default());
         }
         let marks = self.marks_of(&session.id, &session.logins, sealed);

@@ -111,14 +111,14 @@ pub(super) struct Opened {
     id: String,
     /// By what it can be revoked, where anything can be.
     marks: Option<Marks>,
-    /// By what it can be ended, where anybody signs in.
+    /// By what a session can be ended; none of a token for programs.
     endings: Option<Endings>,
     /// Under which it is remembered.
     key: Option<Key>,
 }
 
 impl Opened {
-    /// By what it can be ended; none where nobody signs in.
+    /// By what a session can be ended; none of a token for programs.
     pub(super) fn endings(&self) -> Option<&Endings> {
         self.endings.as_ref()
     }
@@ -385,7 +385,7 @@ impl Gate {
             let (session, issued) = sessions.sealer.open_long::<Session>(binding, sealed, now, longest, most)?;
             let ends = session.ends();
             let marks = self.marks_of(&session.id, &session.logins, issued);
-            endings = self.endings(&session.id, &session.logins, issued);
+            endings = Some(Endings::of(&session.id, &session.logins, issued));
             logins = session.logins.into_iter().filter_map(|login| self.known_login(login)).collect();
             let token = Token { proofs: session.proofs, thumbprint: String::new(), ends, id: session.id };
             (token, issued, marks)

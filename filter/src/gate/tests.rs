@@ -38,6 +38,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::ended::{Cells, STATE};
 use super::*;
 
 pub(super) const NOW: i64 = 1_790_000_000;
@@ -172,6 +173,18 @@ impl<'a> Asked<'a> {
             }
         }
     }
+}
+
+/// What the workers share of what ended cannot be read or written any more, until it is mended.
+fn break_the_store(once: &mut InMemory) {
+    let (_, version) = once.read(STATE).unwrap();
+    assert!(once.write(STATE, b"of another", version));
+}
+
+/// It is as at the start.
+fn mend_the_store(once: &mut InMemory) {
+    let (_, version) = once.read(STATE).unwrap();
+    assert!(once.write(STATE, b"", version));
 }
 
 fn ask(gate: &Gate, method: &str, path: &str, headers: &[(&str, &str)]) -> Became {

@@ -4,11 +4,13 @@ use carded_verifier::base64url;
 use carded_verifier::sign::{SigningKey, prepare};
 use sha2::Digest;
 
-use super::shop::{Answered, SHOP, Shop, config as config_of_shop, key};
+use super::provider::is;
+use super::shop::{self, Answered, SHOP, Shop, config as config_of_shop, key};
 use super::*;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const LIST: &str = "https://ops.example.com/revoked.json";
 const OTHER: &str = "https://other.example.com";
 
 fn config() -> Value {
@@ -186,24 +188,17 @@ fn what_is_bound_stays_bound() {
 
 #[test]
 fn what_is_revoked_is_revoked_in_its_other_form_too() {
-    const LIST: &str = "https://ops.example.com/revoked.json";
     let mut config = config();
     config["revocation"] = json!({ "uri": LIST, "refresh": "5s" });
     config["fetch"]["clusters"]["ops.example.com"] = json!("ops");
     let mut shop = Shop::new(config);
-    let fetch = shop.gate.trust().first_fetches().into_iter().find(|fetch| fetch.url().as_str() == LIST).unwrap();
-    let publish = |shop: &mut Shop, entries: Value| {
-        let body = json!({ "revoked": entries }).to_string().into_bytes();
-        let reply = carded_verifier::Reply { status: 200, body, max_age: None };
-        shop.known.insert(&fetch, &reply, Timestamp::from_unix(shop.now)).unwrap();
-    };
-    publish(&mut shop, json!([]));
+    revoke(&mut shop, json!([]));
     let theirs = token("corp", json!({}));
     let ours = exchange(&mut shop, &theirs)["access_token"].as_str().unwrap().to_owned();
     for _ in 0..2 {
         assert_eq!(api(&mut shop, &ours), GOOD, "verified, and then remembered");
     }
-    publish(&mut shop, json!([{ "sub": "alice", "iss": "https://corp.example.com" }]));
+    revoke(&mut shop, json!([{ "sub": "alice", "iss": "https://corp.example.com" }]));
     for _ in 0..2 {
         assert_eq!(api(&mut shop, &ours), (401, "revoked"));
     }
@@ -240,4 +235,119 @@ fn threat_83_made_up_tokens_of_ours_slow_down_who_brings_them() {
     let mut shop = Shop::new(config());
     shop.now = NOW + 301;
     assert!((0..300).all(|_| api(&mut shop, &good) == ENDED));
+}
+
+/// The shop, where tokens of `asked` can be read by their issuer alone.
+fn with_introspection() -> Shop {
+    let mut configured = config();
+    configured["issuers"]["asked"] = json!({
+        "issuer": "https://asked.example.com", "audiences": ["api"],
+        "introspection": {
+            "endpoint": "https://asked.example.com/introspect", "client_id": "gateway",
+            "client_secret": { "env": "KEY_client" },
+        },
+    });
+    configured["fetch"]["clusters"]["asked.example.com"] = json!("asked");
+    configured["exchange"]["issuers"] = json!(["corp", "asked"]);
+    configured["revocation"] = json!({ "uri": LIST, "refresh": "5s" });
+    configured["fetch"]["clusters"]["ops.example.com"] = json!("ops");
+    configured["forward"]["headers"]["x-asked"] = json!("asked.sub");
+    let rules = configured["rules"].as_array_mut().unwrap();
+    rules.push(json!({ "match": { "path": "/asked" }, "require": { "token": "asked" } }));
+    let mut shop = Shop::new(configured);
+    revoke(&mut shop, json!([]));
+    shop
+}
+
+fn revoke(shop: &mut Shop, entries: Value) {
+    let fetch = shop.gate.trust().first_fetches().into_iter().find(|fetch| fetch.url().as_str() == LIST).unwrap();
+    let body = json!({ "revoked": entries }).to_string().into_bytes();
+    let reply = carded_verifier::Reply { status: 200, body, max_age: None };
+    shop.known.insert(&fetch, &reply, Timestamp::from_unix(shop.now)).unwrap();
+}
+
+#[test]
+fn a_token_that_only_its_issuer_can_read_is_asked_about_and_exchanged() {
+    let mut shop = with_introspection();
+    let says = |ends: i64| json!({ "active": true, "sub": "bob", "aud": "api", "exp": ends, "jti": "t1", "token_type": "Bearer" });
+    shop.introspection = says(NOW + 200);
+    let answer = exchange(&mut shop, "2YotnFZFEjr1zCsicMWpAA");
+    assert_eq!(answer["expires_in"].as_u64(), Some(200), "by the issuer's word");
+    assert_eq!(shop.inquiries, ["token=2YotnFZFEjr1zCsicMWpAA&token_type_hint=access_token"]);
+    let ours = answer["access_token"].as_str().unwrap().to_owned();
+    assert!(ours.starts_with("carded.") && !ours.contains("2YotnFZFEjr1zCsicMWpAA"));
+    let ask = |shop: &mut Shop, token: &str| {
+        let answered = shop.ask("GET", "/asked", &[("authorization", &bearer(token))], None);
+        (is(&answered), answered.header("x-asked").map(str::to_owned))
+    };
+    for _ in 0..2 {
+        assert_eq!(ask(&mut shop, &ours), (GOOD, Some("bob".to_owned())));
+    }
+    assert_eq!(shop.inquiries.len(), 2, "asked once, and remembered under its own name");
+    assert_eq!(api(&mut shop, &ours).0, 401, "for another issuer's rules it is none");
+    // the issuer takes it back: what we made of it ends with the next question
+    shop.now = NOW + 60;
+    revoke(&mut shop, json!([]));
+    shop.introspection = json!({ "active": false });
+    assert_eq!(ask(&mut shop, &ours).0, (401, "token_inactive"));
+    let again = post(&mut shop, &form("2YotnFZFEjr1zCsicMWpAA"), &[]);
+    assert_eq!((again.status, again.code), (401, "token_inactive"));
+    // it ends with the original
+    let mut shop = with_introspection();
+    shop.introspection = says(NOW + 200);
+    let ours = exchange(&mut shop, "opaque")["access_token"].as_str().unwrap().to_owned();
+    shop.now = NOW + 260;
+    revoke(&mut shop, json!([]));
+    assert_eq!(ask(&mut shop, &ours).0, (401, "token_expired"));
+}
+
+#[test]
+fn threat_98_what_was_made_of_an_opaque_token_is_revoked_with_it() {
+    let mut shop = with_introspection();
+    shop.introspection =
+        json!({ "active": true, "sub": "bob", "aud": "api", "exp": NOW + 200, "jti": "t1", "token_type": "Bearer" });
+    let ours = exchange(&mut shop, "opaque")["access_token"].as_str().unwrap().to_owned();
+    let ask = |shop: &mut Shop| is(&shop.ask("GET", "/asked", &[("authorization", &bearer(&ours))], None));
+    for entry in [
+        json!({ "jti": "t1", "iss": "https://asked.example.com" }),
+        json!({ "sub": "bob", "iss": "https://asked.example.com" }),
+    ] {
+        assert_eq!(ask(&mut shop), GOOD);
+        revoke(&mut shop, json!([entry]));
+        assert_eq!(ask(&mut shop), (401, "revoked"), "remembered as it is");
+        let again = post(&mut shop, &form("opaque"), &[]);
+        assert_eq!((again.status, again.code), (401, "revoked"));
+        revoke(&mut shop, json!([]));
+    }
+}
+
+#[test]
+fn one_issuer_alone_is_asked_about_tokens_that_are_exchanged() {
+    let refused = |change: fn(&mut Value), expected: &str| {
+        let mut configured = config();
+        change(&mut configured);
+        let built =
+            Gate::new(&Config::from_value(configured).unwrap(), &shop::environment_of_shop, Arc::new(RustCrypto));
+        let errors: Vec<_> = built.unwrap_err().iter().map(ToString::to_string).collect();
+        assert!(errors.iter().any(|error| error.starts_with(expected)), "{errors:?}");
+    };
+    refused(
+        |all| {
+            for name in ["corp", "partner"] {
+                all["issuers"][name]["introspection"] = json!({
+                    "endpoint": "https://dmv.example/introspect", "client_id": "gateway",
+                    "client_secret": { "env": "KEY_client" },
+                });
+            }
+            all["exchange"]["issuers"] = json!(["corp", "partner"]);
+        },
+        "exchange.issuers[1]: two of them",
+    );
+    refused(
+        |all| {
+            all["api_tokens"] = json!({ "ci": { "tokens": [] } });
+            all["exchange"]["issuers"] = json!(["ci"]);
+        },
+        "exchange.issuers[0]: there is no issuer `ci`",
+    );
 }

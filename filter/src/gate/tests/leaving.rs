@@ -142,6 +142,29 @@ fn a_providers_logout_ends_its_session_at_once_and_no_other() {
 }
 
 #[test]
+fn threat_98_a_logout_that_could_not_be_noted_works_when_it_comes_again() {
+    let mut door = Door::new(config());
+    enter(&mut door, json!({}));
+    assert!(is_in(&mut door));
+    door.now += 10;
+    let token = logout_token(&door, json!({ "sid": "s1" }));
+    break_the_store(&mut door.once);
+    for _ in 0..2 {
+        let answered = post(&mut door, &token);
+        assert_eq!((answered.status, answered.code), (500, "internal_error"), "{}", answered.body);
+    }
+    mend_the_store(&mut door.once);
+    assert!(is_in(&mut door), "nothing came of it");
+    assert_eq!(is(&post(&mut door, &token)), (200, "ok"), "in the same second");
+    assert!(!is_in(&mut door));
+    // what worked works once, and not for a moment only
+    for seconds in [0, 4, 6, 90] {
+        door.now = NOW + 10 + seconds;
+        assert_eq!(post(&mut door, &token).status, 400, "{seconds}");
+    }
+}
+
+#[test]
 fn one_logout_ends_the_sessions_of_both_hosts() {
     let mut door = Door::new(two_hosts());
     let mut jars = Vec::new();

@@ -124,3 +124,48 @@ fn threat_68_each_session_is_sealed_anew() {
     let (one, two) = (enter(&mut shop), enter(&mut shop));
     assert_ne!(one, two);
 }
+
+#[test]
+fn threat_68_who_leaves_where_nobody_signs_in_ends_every_copy_too() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    let other = enter(&mut shop);
+    assert_eq!(shop.browse("/wine/red", &session).status, 200);
+    let post = |shop: &mut Shop, from: &str| {
+        shop.ask("POST", "/.carded/logout", &[("cookie", &session), ("origin", from)], None)
+    };
+    assert_eq!(post(&mut shop, "https://evil.example").status, 403);
+    assert_eq!(shop.browse("/wine/red", &session).status, 200);
+    let left = post(&mut shop, SHOP);
+    assert!(left.status == 200 && left.body.contains("signed out"), "{}", left.body);
+    assert!(left.headers.iter().any(|(name, set)| name == "set-cookie" && set.starts_with("__Host-carded=; ")));
+    for _ in 0..2 {
+        let answered = shop.browse("/wine/red", &session);
+        assert_eq!((answered.status, answered.code), (401, "revoked"), "{}", answered.body);
+        assert!(answered.body.contains("Show with Carded"), "a person can begin anew: {}", answered.body);
+        let script = shop.ask("GET", "/wine/red", &[("cookie", &session)], None);
+        assert_eq!((script.status, script.code), (401, "revoked"));
+        // another worker of the process, which never saw it
+        shop.verdicts = Verdicts::new(10, &mut secret);
+    }
+    assert_eq!(shop.browse("/wine/red", &other).status, 200, "another browser stays");
+    // nor is it anything to add to
+    let (parameters, transaction) = shop.begin("/wine/red");
+    let presentation = show(&card(true), &parameters, shop.now);
+    let answered = shop.respond(&[("vp_token", &vp_token(&presentation)), ("state", &parameters["state"])]);
+    let done = shop.browse(&redirect_uri(&answered), &format!("{session}; {transaction}"));
+    assert_eq!(done.status, 303, "{}", done.body);
+    let new = done.cookie("__Host-carded=");
+    assert_eq!(shop.browse("/wine/red", &new).status, 200, "under a name of its own");
+    assert_eq!(shop.browse("/wine/red", &session).code, "revoked");
+}
+
+#[test]
+fn threat_98_where_a_logout_cannot_be_noted_nobody_is_told_that_they_left() {
+    let mut shop = Shop::new(config());
+    let session = enter(&mut shop);
+    break_the_store(&mut shop.once);
+    let left = shop.ask("POST", "/.carded/logout", &[("cookie", &session), ("origin", SHOP)], None);
+    assert_eq!((left.status, left.code), (500, "internal_error"));
+    assert!(!left.headers.iter().any(|(name, _)| name == "set-cookie"), "{:?}", left.headers);
+}
