@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use carded_wasm_host::{Answer, Call, Host};
+use carded_wasm_host::{Answer, Call, Host, Request};
 use serde_json::{Value, json};
 
-use crate::support::{SECOND, START, api, config, filter};
+use crate::support::{SECOND, START, api, config, filter, token::base64url};
 
 const OPAQUE: &str = "2YotnFZFEjr1zCsicMWpAA";
 
@@ -48,6 +48,11 @@ impl Idp {
 }
 
 fn shop(workers: usize) -> (Host, Idp) {
+    shop_of(workers, |_| {})
+}
+
+/// The same with something changed.
+fn shop_of(workers: usize, change: impl Fn(&mut Value)) -> (Host, Idp) {
     let state = State { answer: Answer::json(&active()), delay: SECOND / 2, asked: Vec::new() };
     let idp = Idp(Rc::new(RefCell::new(state)));
     let mut config = config();
@@ -57,12 +62,14 @@ fn shop(workers: usize) -> (Host, Idp) {
             "endpoint": "https://idp.example.com/introspect", "client_id": "gateway", "client_secret": { "env": "SECRET" },
         },
     });
+    change(&mut config);
     let provider = idp.clone();
     let host = Host::builder(filter())
         .configuration(&config)
         .clock(START)
         .workers(workers)
         .env("SECRET", "a secret of the gateway")
+        .env("CARDED_SESSION_KEY", &base64url(&[7; 32]))
         .cluster("idp", move |call| provider.answer(call))
         .start();
     let mut host = host.unwrap_or_else(|refused| panic!("{}: {:#?}", refused.why, refused.logs));
@@ -160,4 +167,43 @@ fn each_worker_asks_for_itself() {
         host.outcome(id).passed();
     }
     assert_eq!(idp.asked(), 2);
+}
+
+#[test]
+fn an_opaque_token_is_asked_about_once_and_exchanged() {
+    let (mut host, idp) = shop_of(2, |config| {
+        config["sessions"] = json!({ "keys": [{ "env": "CARDED_SESSION_KEY" }] });
+        config["exchange"] = json!({ "issuers": ["corp"] });
+    });
+    let exchange = |host: &mut Host, worker: usize, token: &str| {
+        let urn = "urn%3Aietf%3Aparams%3Aoauth%3A";
+        let form = format!(
+            "grant_type={urn}grant-type%3Atoken-exchange&subject_token_type={urn}token-type%3Aaccess_token&subject_token={token}"
+        );
+        let request =
+            Request::new("POST", "/.carded/exchange").header("content-type", "application/x-www-form-urlencoded");
+        let (one, two) = form.as_bytes().split_at(50);
+        let id = host.send(worker, request.body(&[one, two]));
+        host.advance(SECOND * 2);
+        host.outcome(id)
+    };
+    let outcome = exchange(&mut host, 0, OPAQUE);
+    let reply = outcome.replied();
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    let ours = reply.json()["access_token"].as_str().expect("a token").to_owned();
+    assert!(ours.starts_with("carded.") && idp.asked() == 1, "{ours}");
+    for worker in [0, 1] {
+        let id = host.send(worker, api(&ours));
+        host.advance(SECOND);
+        assert_eq!(host.outcome(id).passed().headers.text("x-carded-subject").as_deref(), Some("alice"));
+    }
+    assert_eq!(idp.asked(), 3, "each worker asks once about it");
+    idp.says(Answer::json(&json!({ "active": false })));
+    exchange(&mut host, 1, "unknown").refused(401, "token_inactive");
+    idp.says(Answer::never());
+    exchange(&mut host, 1, "another").refused(503, "introspection_unavailable");
+    assert!(host.is_alive(0) && host.is_alive(1) && host.oddities().is_empty(), "{:?}", host.oddities());
+    for secret in [OPAQUE, ours.as_str()] {
+        host.assert_never_logged(secret);
+    }
 }

@@ -4,7 +4,8 @@ use carded_wasm_host::{Host, Outcome, Request};
 use serde_json::json;
 
 use crate::login::{Idp, begin, cookie, page, shop};
-use crate::support::{Claims, Key, SECOND};
+use crate::presenting;
+use crate::support::{Claims, Key, SECOND, agency};
 
 /// Somebody signs in at a worker, by a session of this name at the provider.
 fn enter(host: &mut Host, idp: &Idp, worker: usize, sid: &str) -> String {
@@ -118,4 +119,28 @@ fn threat_98_thousands_of_logouts_stay_within_their_room() {
     // 20 bytes for each logout, 24 for each `jti` until its end
     assert!((80_000..110_000).contains(&(after - before)), "{}", after - before);
     assert!(is_in(&mut host, 0, &session) && is_in(&mut host, 1, &session));
+}
+
+#[test]
+fn threat_68_who_leaves_where_credentials_alone_are_shown_has_left_at_all_workers() {
+    let mut host = presenting::builder().headers_stop_iteration(true).workers(3).start().expect("starts");
+    let session = agency::enter(&mut host);
+    let is_in = |host: &mut Host, worker: usize| {
+        let id = host.send(worker, Request::get("/wine/red").header("cookie", session.as_str()));
+        host.settle();
+        match host.outcome(id) {
+            Outcome::Passed(_) => true,
+            outcome => {
+                outcome.refused(401, "revoked");
+                false
+            }
+        }
+    };
+    assert!((0..3).all(|worker| is_in(&mut host, worker)));
+    let request = Request::new("POST", "/.carded/logout").header("origin", "https://shop.example.com");
+    let id = host.send(1, request.header("cookie", session.as_str()));
+    host.settle();
+    assert_eq!(host.outcome(id).replied().status, 200);
+    assert!((0..3).all(|worker| !is_in(&mut host, worker)));
+    assert!(host.oddities().is_empty(), "{:?}", host.oddities());
 }

@@ -14,7 +14,7 @@ use crate::support::{Claims, Key, SECOND, START, config, filter, token::base64ur
 pub(crate) struct Idp(pub(crate) Rc<RefCell<State>>);
 
 pub(crate) struct State {
-    nonce: String,
+    pub(crate) nonce: String,
     /// The provider's name for its session.
     sid: String,
     /// The time by its clock.
@@ -23,10 +23,14 @@ pub(crate) struct State {
     pub(crate) instead: Option<Answer>,
     delay: std::time::Duration,
     pub(crate) exchanges: Vec<(String, String, String)>,
+    /// What the endpoint for pushed requests answers; it is not named where there is nothing.
+    pub(crate) pushed: Option<Answer>,
+    /// The requests that were pushed.
+    pub(crate) pushes: Vec<String>,
 }
 
 impl Idp {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State {
             nonce: String::new(),
             sid: "s1".to_owned(),
@@ -34,6 +38,8 @@ impl Idp {
             instead: None,
             delay: SECOND / 10,
             exchanges: Vec::new(),
+            pushed: None,
+            pushes: Vec::new(),
         };
         Self(Rc::new(RefCell::new(state)))
     }
@@ -52,9 +58,19 @@ impl Idp {
         let mut state = self.0.borrow_mut();
         let at = |path: &str| format!("https://idp.example.com{path}");
         match call.path().as_str() {
-            "/.well-known/openid-configuration" => Answer::json(&json!({
-                "issuer": at(""), "jwks_uri": at("/keys"), "authorization_endpoint": at("/auth"), "token_endpoint": at("/token"),
-            })),
+            "/.well-known/openid-configuration" => {
+                let mut metadata = json!({
+                    "issuer": at(""), "jwks_uri": at("/keys"), "authorization_endpoint": at("/auth"), "token_endpoint": at("/token"),
+                });
+                if state.pushed.is_some() {
+                    metadata["pushed_authorization_request_endpoint"] = json!(at("/par"));
+                }
+                Answer::json(&metadata)
+            }
+            "/par" => {
+                state.pushes.push(String::from_utf8(call.body.clone()).expect("a form"));
+                state.pushed.clone().unwrap_or_else(|| Answer::status(404, "")).after(state.delay)
+            }
             "/keys" => Answer::json(&json!({ "keys": [Key::new(1, "k1").jwk()] })),
             "/token" => {
                 let header = |name: &str| call.headers.text(name).unwrap_or_default();
@@ -90,7 +106,11 @@ pub(crate) fn shop(workers: usize) -> (Host, Idp) {
 }
 
 pub(crate) fn shop_of(workers: usize, config: &Value) -> (Host, Idp) {
-    let idp = Idp::new();
+    shop_at(workers, config, Idp::new())
+}
+
+/// The shop of a provider.
+pub(crate) fn shop_at(workers: usize, config: &Value, idp: Idp) -> (Host, Idp) {
     let provider = idp.clone();
     let host = Host::builder(filter())
         .configuration(config)
@@ -125,12 +145,15 @@ pub(crate) fn begin(host: &mut Host, idp: &Idp) -> (String, String) {
     let reply = outcome.replied();
     assert_eq!(reply.status, 303, "{}", String::from_utf8_lossy(&reply.body));
     let location = reply.headers.text("location").expect("a location");
-    let parameter = |name: &str| {
-        let value = location.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        value.expect("a parameter").to_owned()
-    };
-    idp.0.borrow_mut().nonce = parameter("nonce");
-    (format!("/.carded/callback/corp?code=c0de&state={}", parameter("state")), cookie(reply, "__Host-carded-tx-"))
+    idp.0.borrow_mut().nonce = parameter(&location, "nonce");
+    let back = format!("/.carded/callback/corp?code=c0de&state={}", parameter(&location, "state"));
+    (back, cookie(reply, "__Host-carded-tx-"))
+}
+
+/// A parameter of an address or a form, as it stands there.
+pub(crate) fn parameter(text: &str, name: &str) -> String {
+    let value = text.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    value.expect("a parameter").to_owned()
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod policies;
 mod presenting;
 mod provider;
 mod public;
+mod pushed;
+mod quiet;
 mod refresh;
 mod remembered;
 mod revocation;

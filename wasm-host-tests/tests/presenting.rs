@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{SECOND, START, agency, filter};
 
-fn builder() -> HostBuilder {
+pub(crate) fn builder() -> HostBuilder {
     Host::builder(filter())
         .configuration(&agency::config())
         .clock(START)
