@@ -61,7 +61,7 @@ fn plugin(node: &Node) -> Result<Option<Found>, SyntaxError> {
         if !is_ours(node, &inner) {
             return Ok(None);
         }
-        return Ok(Some(Found { node: inner, around: around(node, vm), environment: environment(vm) }));
+        return Ok(Some(Found { around: around(node, vm, &inner), node: inner, environment: environment(vm) }));
     }
     // Istio's WasmPlugin; Envoy Gateway's EnvoyExtensionPolicy
     let inner = match (node.get("pluginConfig"), node.get("config"), node.get("code")) {
@@ -75,6 +75,12 @@ fn plugin(node: &Node) -> Result<Option<Found>, SyntaxError> {
     let open = [("failStrategy", "FAIL_OPEN"), ("failOpen", "true")];
     for (name, value) in open {
         around.extend(node.get(name).filter(|node| is(node, value)).map(|node| fails_open(node, name)));
+    }
+    if let Some((section, is_error, what)) = reads_forms(inner) {
+        let message = format!(
+            "`{section}`: {what} only where the plugin says allow_on_headers_stop_iteration: true, which this resource cannot: use an EnvoyFilter or an EnvoyPatchPolicy"
+        );
+        around.push(Remark { line: node.line, is_error, message });
     }
     Ok(Some(Found { node: inner.clone(), around, environment: None }))
 }
@@ -141,7 +147,7 @@ fn is_ours(plugin: &Node, configuration: &Node) -> bool {
 }
 
 /// What must stand in Envoy's own configuration of the plugin, so that the filter can do what it promises.
-fn around(plugin: &Node, vm: &Node) -> Vec<Remark> {
+fn around(plugin: &Node, vm: &Node, configuration: &Node) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let mut say = |line, is_error, message: &str| remarks.push(Remark { line, is_error, message: message.to_owned() });
     if either(vm, "vm_id", "vmId").and_then(Node::text).is_none_or(str::is_empty) {
@@ -164,14 +170,33 @@ fn around(plugin: &Node, vm: &Node) -> Vec<Remark> {
         );
     }
     let stop_iteration = either(plugin, "allow_on_headers_stop_iteration", "allowOnHeadersStopIteration");
-    if let Some(setting) = stop_iteration.filter(|node| is(node, "true")) {
-        say(
-            setting.line,
+    let hands_bodies_over = stop_iteration.is_some_and(|node| is(node, "true"));
+    let line = stop_iteration.map_or(plugin.line, |node| node.line);
+    match reads_forms(configuration) {
+        Some((section, is_error, what)) if !hands_bodies_over => say(
+            line,
+            is_error,
+            &format!("`{section}`: {what} only with allow_on_headers_stop_iteration: true; else the answer is a 408"),
+        ),
+        None if hands_bodies_over => say(
+            line,
             false,
-            "allow_on_headers_stop_iteration: true makes Envoys before 1.40 lose pieces of an upload that waits for keys",
-        );
+            "allow_on_headers_stop_iteration: true holds uploads that wait for keys in memory, and refuses large ones: say false, since nothing here reads a form",
+        ),
+        _ => {}
     }
     remarks
+}
+
+/// What of a configuration reads forms, whether it is of no use without them, and what comes as one. Envoy hands bodies over only
+/// where the plugin says so.
+fn reads_forms(configuration: &Node) -> Option<(&'static str, bool, &'static str)> {
+    let reading = [
+        ("credentials", true, "a wallet's answer is read"),
+        ("exchange", true, "a token that is to be exchanged is read"),
+        ("login", false, "a provider that tells of logouts (back-channel) is heard"),
+    ];
+    reading.into_iter().find(|(section, ..)| configuration.get(section).is_some())
 }
 
 fn fails_open(node: &Node, name: &str) -> Remark {

@@ -144,9 +144,35 @@ fn settings_that_are_missing_are_warnings() {
     one(
         &good.replace("stop_iteration: false", "stop_iteration: true"),
         "10: warning: allow_on_headers_stop_iteration: true",
-        "lose",
+        "say false",
     );
     one(&good.replace("          failure_policy: FAIL_RELOAD\n", ""), "8: warning: without failure_policy", "");
+}
+
+#[test]
+fn where_forms_are_read_the_plugin_must_hand_bodies_over() {
+    let about = |text: &str| -> Vec<String> {
+        findings(text).into_iter().filter(|finding| finding.contains("allow_on_headers_stop_iteration")).collect()
+    };
+    for (section, start) in [
+        ("credentials: {}", "10: `credentials`: a wallet's answer"),
+        ("exchange: { issuers: [corp] }", "10: `exchange`: a token"),
+        ("login: { corp: { client_id: x } }", "10: warning: `login`: a provider that tells of logouts"),
+    ] {
+        let text = envoy_struct(&format!("{BARE}{section}\n"));
+        let found = about(&text);
+        assert!(found.len() == 1 && found[0].starts_with(start) && found[0].contains("408"), "{found:#?}");
+        assert_eq!(about(&text.replace("stop_iteration: false", "stop_iteration: true")), [""; 0]);
+        // without the setting it is false
+        let missing = about(&text.replace("          allow_on_headers_stop_iteration: false\n", ""));
+        assert!(missing.len() == 1 && missing[0].contains(&start[4..]), "{missing:#?}");
+        let istio = format!(
+            "kind: WasmPlugin\nspec:\n  url: oci://x/carded\n  pluginConfig:\n{}",
+            indent(&format!("{BARE}{section}\n"), 4)
+        );
+        let found = about(&istio);
+        assert!(found.len() == 1 && found[0].contains("use an EnvoyFilter"), "{found:#?}");
+    }
 }
 
 #[test]
