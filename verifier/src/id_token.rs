@@ -17,7 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The longest `sub` (section 2).
-pub(crate) const LONGEST_SUBJECT: usize = 255;
+const LONGEST_SUBJECT: usize = 255;
 
 /// An ID token as it came from the token endpoint, and what it must answer.
 #[derive(Clone, Copy)]
@@ -174,10 +174,8 @@ fn run(
         }
     }
     steps.next(Check::Claims);
-    match claims.get("sub") {
-        Some(Value::String(sub)) if !sub.is_empty() && sub.len() <= LONGEST_SUBJECT => {}
-        Some(_) => return deny(Code::ClaimInvalid, "`sub` is no text of 1 to 255 bytes"),
-        None => return deny(Code::ClaimMissing, "`sub` is missing"),
+    if !has(claims, "sub")? {
+        return deny(Code::ClaimMissing, "`sub` is missing");
     }
     steps.next(Check::Binding);
     match claims.get("nonce") {
@@ -192,6 +190,15 @@ fn run(
         return deny(Code::ClaimInvalid, "`at_hash` is not that of the access token");
     }
     Ok((signed.verified(trust, times, None), auth_time))
+}
+
+/// Whether a claim is there, which then is a text of a sensible length.
+pub(crate) fn has(claims: &Map<String, Value>, name: &str) -> Result<bool, Stop> {
+    match claims.get(name) {
+        None => Ok(false),
+        Some(Value::String(text)) if !text.is_empty() && text.len() <= LONGEST_SUBJECT => Ok(true),
+        Some(_) => deny(Code::ClaimInvalid, format!("`{name}` is no text of 1 to 255 bytes")),
+    }
 }
 
 /// `aud` names the client, and no other unless `azp` says that it is ours (section 3.1.3.7, items 3 to 5).

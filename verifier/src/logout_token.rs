@@ -3,13 +3,13 @@
 use crate::checks::{Steps, Stop, deny};
 use crate::documents::Documents;
 use crate::evidence::Evidence;
-use crate::id_token::{LONGEST_SUBJECT, check_audience};
+use crate::id_token::{check_audience, has};
 use crate::jwt::bare_type;
 use crate::outcome::{Check, Code, Outcome, Verified};
 use crate::time::Timestamp;
 use crate::trust::{IssuerIndex, Trust};
 use crate::verdict::{self, Signed};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt;
 
 /// The member of `events` that makes it one (section 2.4).
@@ -143,13 +143,4 @@ fn run(
         return deny(Code::ClaimMissing, "`jti` is missing");
     }
     Ok((signed.verified(trust, times, None), issued))
-}
-
-/// Whether a claim is there, which then is a text of a sensible length.
-fn has(claims: &Map<String, Value>, name: &str) -> Result<bool, Stop> {
-    match claims.get(name) {
-        None => Ok(false),
-        Some(Value::String(text)) if !text.is_empty() && text.len() <= LONGEST_SUBJECT => Ok(true),
-        Some(_) => deny(Code::ClaimInvalid, format!("`{name}` is no text of 1 to 255 bytes")),
-    }
 }
