@@ -2,8 +2,9 @@
 //! RFC 8693). What a program then carries, and what ends up in its logs, is of no use anywhere else.
 //!
 //! The provider's token is sealed in it and judged again as if it had come itself: the same keys, claims and times, the same
-//! question to its issuer where only that can read it, the same proof of what it is bound to. That is why it satisfies `{ token: X }` like the original, and never for longer. It is bound
-//! to the origin that it was made at, and ends with `exchange.lifetime`.
+//! question to its issuer where only that can read it, the same proof of what it is bound to. That is why it satisfies
+//! `{ token: X }` like the original, and never for longer. It is bound to the origin that it was made at, and ends with
+//! `exchange.lifetime`.
 
 use std::rc::Rc;
 use std::time::Duration;
