@@ -1,22 +1,37 @@
 //! A proxy-wasm filter that does nothing to a request: the least that any Wasm filter costs, which the benchmarks
 //! (`cargo xtask bench`) take as their measure. It is never shipped.
+//!
+//! With the configuration `calls` it makes the host calls that admitting a remembered token needs (all headers read, the
+//! time, the token removed, two headers set, a counter), and nothing else: what they cost in the proxy whatever a filter does.
 #![allow(missing_docs, reason = "what the SDK's macro exports")]
 
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, LogLevel};
+use proxy_wasm::types::{Action, ContextType, LogLevel, MapType, MetricType, Status};
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Warn);
-    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root) });
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root { calls: None }) });
 }}
 
-struct Root;
+struct Root {
+    /// The counter to add to, where calls are made.
+    calls: Option<u32>,
+}
 
 impl Context for Root {}
 
 impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let wanted = self.get_plugin_configuration().is_some_and(|configuration| configuration == b"calls");
+        if wanted {
+            self.calls = hostcalls::define_metric(MetricType::Counter, "empty.calls").ok();
+        }
+        self.calls.is_some() == wanted
+    }
+
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream))
+        Some(Box::new(Stream { calls: self.calls }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -24,8 +39,47 @@ impl RootContext for Root {
     }
 }
 
-struct Stream;
+struct Stream {
+    calls: Option<u32>,
+}
 
 impl Context for Stream {}
 
-impl HttpContext for Stream {}
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        match self.calls {
+            Some(counter) if make_calls(counter).is_err() => Action::Pause,
+            _ => Action::Continue,
+        }
+    }
+}
+
+fn make_calls(counter: u32) -> Result<(), Status> {
+    let map = MapType::HttpRequestHeaders;
+    all_headers(map)?;
+    hostcalls::get_current_time()?;
+    hostcalls::remove_map_value(map, "authorization")?;
+    hostcalls::set_map_value_bytes(map, "x-carded-subject", Some(b"person-00000001"))?;
+    hostcalls::set_map_value_bytes(map, "x-carded-role", Some(b"clerk"))?;
+    hostcalls::increment_metric(counter, 1)
+}
+
+/// Has the proxy write all headers into this module's memory, and looks at none of them.
+#[expect(unsafe_code, reason = "the SDK's own call would take them apart, which is no host call any more")]
+fn all_headers(map: MapType) -> Result<(), Status> {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        fn proxy_get_header_map_pairs(kind: MapType, data: *mut *mut u8, size: *mut usize) -> Status;
+    }
+    let (mut data, mut size) = (std::ptr::null_mut::<u8>(), 0);
+    // SAFETY: the host writes a pointer to memory that it gives up, and its size.
+    match unsafe { proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) } {
+        Status::Ok if !data.is_null() => {
+            // SAFETY: the host allocated exactly `size` bytes with the SDK's allocator, which makes a boxed slice.
+            drop(unsafe { Vec::from_raw_parts(data, size, size) });
+            Ok(())
+        }
+        Status::Ok => Ok(()),
+        other => Err(other),
+    }
+}

@@ -25,6 +25,8 @@ const USUAL: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
 const NONE: &str = "none";
 const EMPTY: &str = "empty Wasm";
+/// What the proxy's side of admitting a remembered token costs.
+const CALLS: &str = "its host calls alone";
 const JWT: &str = "jwt_authn";
 const JWT_CACHED: &str = "jwt_authn, cached";
 const GRPC: &str = "ext_authz, gRPC";
@@ -62,6 +64,7 @@ impl World {
         let mut listeners = Listeners::new(&module()?)?;
         listeners.none(NONE);
         listeners.empty(EMPTY, empty);
+        listeners.calls(CALLS, empty);
         listeners.jwt_authn(JWT, &jwks, None);
         listeners.jwt_authn(JWT_CACHED, &jwks, Some(10_000));
         for (server, names) in servers.iter().zip([[GRPC, HTTP], [GRPC_CACHED, HTTP_CACHED]]) {
@@ -120,7 +123,7 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, pl
         let requests = Requests::same(Request::get(PATH).bearer(&token).bytes());
         let usual = USUAL.contains(&algorithm);
         if algorithm == "RS256" {
-            for name in [NONE, EMPTY] {
+            for name in [NONE, EMPTY, CALLS] {
                 many.push(world.cell(name, UNCHECKED, requests.clone(), CONNECTIONS).await?);
                 one.push(world.cell(name, UNCHECKED, requests.clone(), 1).await?);
             }
@@ -138,6 +141,7 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, pl
     rounds::measure(&mut one, world.pid, plan).await?;
     let shown = presentations(&world, plan).await?;
     limits(report, &many, &one)?;
+    spent(report, &many)?;
     many.push(shown);
     report.table("The same request again and again, on 16 connections:", &many);
     report.table("On one connection, where latency is the time of one check:", &one);
@@ -214,6 +218,19 @@ fn limits(report: &mut Report, many: &[Cell], one: &[Cell]) -> Result<()> {
         let ratio = smaller(cached.ratio(grpc, rate), cached.ratio(http, rate));
         let what = format!("cached: throughput of `ext_authz` with a cache in its server, {algorithm}");
         report.limits.push(Limit::at_least(what, 1.7, ratio));
+    }
+    Ok(())
+}
+
+/// What the processor time of a request with a remembered token is spent on, beyond the empty filter's.
+fn spent(report: &mut Report, many: &[Cell]) -> Result<()> {
+    let empty = find(many, EMPTY, UNCHECKED)?;
+    let calls = find(many, CALLS, UNCHECKED)?.ratio(empty, Sample::processor).median;
+    let cached = find(many, CACHED, "RS256")?.ratio(empty, Sample::processor).median;
+    for (what, ratio) in [("its host calls alone", calls), ("all that Carded does", cached)] {
+        let percent = (ratio - 1.0) * 100.0;
+        let what = format!("a remembered token, processor time above the empty filter's: {what}");
+        report.figures.push((what, format!("{percent:.0} %")));
     }
     Ok(())
 }

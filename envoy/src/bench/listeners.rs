@@ -70,6 +70,14 @@ impl Listeners {
         self.add(name, Some(wasm(name, &json!({ "name": name, "vm_config": vm }))));
     }
 
+    /// A Wasm filter that makes the host calls that a remembered token needs, and does nothing else.
+    pub(super) fn calls(&mut self, name: &str, module: &Path) {
+        let code = json!({ "local": { "filename": module } });
+        let vm = json!({ "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": code });
+        let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": "calls" });
+        self.add(name, Some(wasm(name, &json!({ "name": name, "vm_config": vm, "configuration": configuration }))));
+    }
+
     /// Carded with this configuration, in a VM of its own. Without `lent` the module may not call foreign functions, so that it
     /// checks every signature itself.
     pub(super) fn carded(&mut self, name: &str, configuration: &Value, lent: bool) {
