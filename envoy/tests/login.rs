@@ -73,17 +73,19 @@ pub(crate) async fn provider_with(
         client[name] = value.clone();
     }
     let path = directory.join("people.log");
-    let log = File::create(&path)?;
-    let child = Command::new("node")
-        .arg(packages.join("people.mjs"))
+    let mut node = Command::new("node");
+    node.arg(packages.join("people.mjs"))
         .envs([("ISSUER", ISSUER), ("PORT", &port.to_string()), ("CLIENT", &client.to_string())])
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()?;
-    eventually("the provider is ready", || async { Ok(std::fs::read_to_string(&path)?.contains("ready")) }).await?;
+        .envs(environment.iter().copied());
+    started(node, &path).await
+}
+
+/// Starts a program that writes "ready" when it answers, and whatever it writes into a file; it ends when the child is dropped.
+pub(crate) async fn started(mut program: Command, log: &Path) -> Result<Child> {
+    let file = File::create(log)?;
+    let said = file.try_clone()?;
+    let child = program.stdin(Stdio::null()).stdout(said).stderr(file).kill_on_drop(true).spawn()?;
+    eventually("the provider is ready", || async { Ok(std::fs::read_to_string(log)?.contains("ready")) }).await?;
     Ok(child)
 }
 

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod authlib;
 mod certificates;
 mod configs;
 mod crash;

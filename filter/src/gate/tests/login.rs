@@ -41,7 +41,7 @@ fn a_person_signs_in_and_arrives_where_they_were_going() {
     assert_eq!(base64url::encode(Sha256::digest(&form["code_verifier"])), sent["code_challenge"]);
     assert!(form["code_verifier"].len() >= 43 && !form.contains_key("client_secret"));
     let basic = STANDARD.decode(authorization.unwrap().strip_prefix("Basic ").unwrap()).unwrap();
-    assert_eq!(String::from_utf8(basic).unwrap(), "shop:a+secret%3A+of%2Bthe+client");
+    assert_eq!(String::from_utf8(basic).unwrap(), "shop:a%20secret%3A%20of%2Bthe%20client");
 
     let answered = door.browse("/account/orders");
     assert_eq!(answered.status, 200, "{}", answered.body);
