@@ -22,6 +22,7 @@ mod lending;
 mod login;
 mod observe;
 mod paths;
+mod possession;
 mod refresh;
 mod refuse;
 mod reload;
