@@ -20,6 +20,7 @@ mod introspection;
 mod leaving;
 mod lending;
 mod login;
+mod lying;
 mod observe;
 mod paths;
 mod possession;

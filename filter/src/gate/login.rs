@@ -361,12 +361,14 @@ pub(super) fn nobody() -> Halt {
 
 /// A refusal as a page for people, with a way on.
 pub(super) fn page(refusal: &Refusal, way: (&str, String)) -> Reply {
-    Page {
+    let mut reply = Page {
         title: refusal.title,
         text: vec![sentence(&refusal.detail)],
         small: Some(format!("Code: {}", refusal.code)),
         ways: vec![(way.0.to_owned(), way.1)],
         form: None,
     }
-    .reply(refusal.status, refusal.code)
+    .reply(refusal.status, refusal.code);
+    reply.headers.extend(refusal.wait());
+    reply
 }

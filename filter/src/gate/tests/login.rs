@@ -295,6 +295,7 @@ fn what_a_token_endpoint_answers_instead() {
         door.effected = effected.clone();
         let back = door.browse(&format!("/.carded/callback/corp?code=c0de&state={}", sent["state"]));
         assert_eq!(is(&back), expected, "{effected:?}");
+        assert_eq!(back.header("retry-after").is_some(), back.status == 503, "{effected:?}");
         assert!(!door.cookies.contains_key("__Host-carded") && back.body.contains("Try again"), "{effected:?}");
         assert!(!back.body.contains("c0de") && !back.body.contains("secret"), "{}", back.body);
     }
