@@ -87,6 +87,15 @@ async fn here(browser: &mut Browser) -> Result<()> {
     enter(browser).await?;
     let forms = browser.forms;
     ensure!(forms > 0, "she was asked who she is");
+    // a session of one host is none at the other (threat 100)
+    let mut swapped = browser.clone();
+    let session = |origin: &str| (origin.to_owned(), "__Host-carded".to_owned());
+    swapped.cookies = [(SHOP, ACCOUNT), (ACCOUNT, SHOP)]
+        .into_iter()
+        .filter_map(|(of, at)| Some((session(at), browser.cookies.get(&session(of))?.clone())))
+        .collect();
+    ensure!(swapped.cookies.len() == 2);
+    is_in(&swapped, false).await.context("with the session of the other host")?;
     let copy = browser.clone();
     let left = browser.ask("POST", &format!("{ACCOUNT}/.carded/logout"), Some("")).await?;
     ensure!(left.status == 303, "{}", left.text());

@@ -244,6 +244,15 @@ async fn a_provider_that_fails_or_lies_signs_nobody_in_and_says_why(version: &'s
         let says = (503, "login_unavailable", "metadata");
         world.reads(login, &reply, says, &format!("/{login}/x?y=1"))?;
     }
+    // what one provider began, another does not end (mix-up, threat 63)
+    let sent = world.begins("corp").await?;
+    let asked = world.idp.requests("/token");
+    let back = format!("{SHOP}/.carded/callback/told?code=c0de&state={}", sent["state"]);
+    let reply = world.browser.ask("GET", &back, None).await?;
+    world.browser.cookies.clear();
+    world.reads("the answer of another", &reply, (400, "login_unknown", "nobody was signed in"), "/")?;
+    ensure!(world.idp.requests("/token") == asked, "the code went to another");
+
     let mut wrong = Vec::new();
     for (what, login, parameters, answer, says) in cases() {
         let sent = world.begins(login).await?;
