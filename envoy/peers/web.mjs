@@ -1,8 +1,8 @@
 // `fetch` for names that end in .localhost: to 127.0.0.1 with the name in `host`, because a system's resolver may not know them.
-// Redirects are not followed, as wallets must not.
+// Redirects are not followed, as wallets must not. With `port` it goes there, whatever the address says.
 import http from 'node:http';
 
-export async function localFetch(input, init = {}) {
+export async function localFetch(input, init = {}, port = undefined) {
   const url = new URL(String(input?.url ?? input));
   const headers = Object.fromEntries(new Headers(init.headers ?? {}).entries());
   const body = init.body === undefined || init.body === null ? undefined : String(init.body);
@@ -12,7 +12,7 @@ export async function localFetch(input, init = {}) {
   if (body !== undefined) headers['content-length'] = Buffer.byteLength(body);
   return await new Promise((resolve, reject) => {
     const request = http.request(
-      { host: '127.0.0.1', port: url.port, path: url.pathname + url.search, method: init.method ?? 'GET', headers: { ...headers, host: url.host } },
+      { host: '127.0.0.1', port: port ?? url.port, path: url.pathname + url.search, method: init.method ?? 'GET', headers: { ...headers, host: url.host } },
       (reply) => {
         const parts = [];
         reply.on('data', (part) => parts.push(part));

@@ -75,6 +75,16 @@ pub fn python_with_sd_jwt() -> Result<PathBuf> {
     python_with("sd-jwt.txt", &["--no-deps", "--require-hashes"])
 }
 
+/// The same Python with the OAuth library of `pypi/authlib.txt` too, pinned by hash.
+///
+/// # Errors
+/// As [`python_with_jose`].
+pub fn python_with_authlib() -> Result<PathBuf> {
+    python_with_jose()?;
+    // what it depends on is there
+    python_with("authlib.txt", &["--no-deps", "--require-hashes"])
+}
+
 fn python_with(requirements: &str, options: &[&str]) -> Result<PathBuf> {
     let python = venv()?;
     let file = workspace().join("envoy/pypi").join(requirements);

@@ -49,6 +49,10 @@ struct Document {
     cache_control: Option<String>,
     /// Its entity tag (RFC 9110 §8.8.3), where it has one.
     tag: Option<String>,
+    /// The status, where it is not 200.
+    status: Option<u16>,
+    /// How long it takes.
+    delay: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +113,7 @@ impl Idp {
     /// Answers a path with this document and, where given, this `cache-control`.
     pub fn put(&self, path: &str, document: Value, cache_control: Option<&str>) {
         let cache_control = cache_control.map(str::to_owned);
-        let document = Document { body: document.to_string().into_bytes(), cache_control, tag: None };
+        let document = Document { body: document.to_string().into_bytes(), cache_control, ..Document::default() };
         self.script().documents.insert(path.to_owned(), document);
     }
 
@@ -118,11 +122,17 @@ impl Idp {
         self.script().documents.insert(path.to_owned(), Document { body: text.into_bytes(), ..Document::default() });
     }
 
+    /// Answers a path with this status and text, after this time.
+    pub fn put_reply(&self, path: &str, status: u16, text: &str, delay: Duration) {
+        let document = Document { body: text.as_bytes().to_vec(), status: Some(status), delay, ..Document::default() };
+        self.script().documents.insert(path.to_owned(), document);
+    }
+
     /// Answers a path with these bytes and an entity tag, or with 304 to who has them (RFC 9110 §13.1.2).
     pub fn put_tagged(&self, path: &str, body: impl Into<Vec<u8>>) {
         let body = body.into();
         let tag = base64url(&digest(&SHA256, &body).as_ref()[..12]);
-        let document = Document { body, cache_control: None, tag: Some(format!("\"{tag}\"")) };
+        let document = Document { body, tag: Some(format!("\"{tag}\"")), ..Document::default() };
         self.script().documents.insert(path.to_owned(), document);
     }
 
@@ -232,7 +242,8 @@ async fn answer(
             builder.status(StatusCode::NOT_MODIFIED).header("etag", known.unwrap_or_default()).body(full(""))
         }
         (_, Some(document)) => {
-            let mut builder = builder.header("content-type", "application/json");
+            tokio::time::sleep(document.delay).await;
+            let mut builder = builder.status(document.status.unwrap_or(200)).header("content-type", "application/json");
             for (name, value) in [("cache-control", document.cache_control), ("etag", document.tag)] {
                 if let Some(value) = value {
                     builder = builder.header(name, value);

@@ -5,13 +5,12 @@ use carded_envoy::client::{Reply, Request};
 use carded_envoy::config::Bootstrap;
 use carded_envoy::run::{Envoy, free_port};
 use serde_json::json;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-use crate::common::{Setup, eventually, in_each_envoy, packages};
+use crate::common::{Setup, in_each_envoy, packages};
+use crate::login::started;
 
 in_each_envoy!(opaque_tokens_of_a_certified_provider);
 
@@ -20,7 +19,7 @@ const AUDIENCE: &str = "https://api.example.com";
 const SECRET: &str = "a secret: of+the clients";
 
 /// A form to the provider, from one of its clients.
-async fn post(idp: SocketAddr, path: &str, form: String) -> Result<Reply> {
+pub(crate) async fn post(idp: SocketAddr, path: &str, form: String) -> Result<Reply> {
     let request = Request::new("POST", path).header("host", "idp.localhost").header("connection", "close");
     let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
     request.send(idp).await
@@ -67,17 +66,14 @@ async fn opaque_tokens_of_a_certified_provider(version: &'static str) -> Result<
     let (bootstrap, upstream, _, options) = setup.prepare(version).await?;
     let idp = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let path = options.directory.clone().context("a directory")?.join("opaque.log");
-    let log = File::create(&path)?;
-    let _provider = Command::new("node")
-        .arg(packages.join("opaque.mjs"))
-        .envs([("ISSUER", ISSUER), ("PORT", &idp.port().to_string()), ("SECRET", SECRET)])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut node = Command::new("node");
+    node.arg(packages.join("opaque.mjs")).envs([
+        ("ISSUER", ISSUER),
+        ("PORT", &idp.port().to_string()),
+        ("SECRET", SECRET),
+    ]);
+    let _provider = started(node, &path).await?;
     let written = || std::fs::read_to_string(&path);
-    eventually("the provider is ready", || async { Ok(written()?.contains("ready")) }).await?;
     let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
     let edge = envoy.listener("edge").await?;
     let asked = || Ok::<_, anyhow::Error>(written()?.matches("asked").count());

@@ -73,17 +73,19 @@ pub(crate) async fn provider_with(
         client[name] = value.clone();
     }
     let path = directory.join("people.log");
-    let log = File::create(&path)?;
-    let child = Command::new("node")
-        .arg(packages.join("people.mjs"))
+    let mut node = Command::new("node");
+    node.arg(packages.join("people.mjs"))
         .envs([("ISSUER", ISSUER), ("PORT", &port.to_string()), ("CLIENT", &client.to_string())])
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()?;
-    eventually("the provider is ready", || async { Ok(std::fs::read_to_string(&path)?.contains("ready")) }).await?;
+        .envs(environment.iter().copied());
+    started(node, &path).await
+}
+
+/// Starts a program that writes "ready" when it answers, and whatever it writes into a file; it ends when the child is dropped.
+pub(crate) async fn started(mut program: Command, log: &Path) -> Result<Child> {
+    let file = File::create(log)?;
+    let said = file.try_clone()?;
+    let child = program.stdin(Stdio::null()).stdout(said).stderr(file).kill_on_drop(true).spawn()?;
+    eventually("the provider is ready", || async { Ok(std::fs::read_to_string(log)?.contains("ready")) }).await?;
     Ok(child)
 }
 
@@ -121,6 +123,12 @@ impl Browser {
         for set in reply.headers("set-cookie") {
             let (pair, attributes) = set.split_once(';').unwrap_or((&set, ""));
             let (name, value) = pair.split_once('=').context("a cookie")?;
+            if !origin.starts_with(ISSUER) {
+                // threat 66
+                let is_ours = name.starts_with("__Host-carded")
+                    && attributes.starts_with(" Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=");
+                ensure!(is_ours && pair.len() + attributes.len() < 4096, "{set}");
+            }
             let key = (origin.to_owned(), name.to_owned());
             if value.is_empty() || attributes.contains("Max-Age=0") || attributes.contains("01 Jan 1970") {
                 self.cookies.remove(&key);
@@ -177,9 +185,15 @@ async fn a_person_signs_in_and_out_at_a_certified_provider(version: &'static str
     let _provider = provider(&packages, &directory, idp.port(), json!({})).await?;
     let envoy = Envoy::start(&fit(bootstrap, idp), &options).await?;
     let mut browser = Browser { shop: envoy.listener("edge").await?, idp, cookies: BTreeMap::new(), forms: 0 };
-    story(&mut browser, &upstream).await?;
+    let session = story(&mut browser, &upstream).await?;
     let log = envoy.log();
-    ensure!(!log.contains("Wasm VM failed") && !log.contains(SECRET), "{log}");
+    ensure!(!log.contains("Wasm VM failed"), "{log}");
+    // threat 80: who she is, what lets her in, and what the provider sent are in no log
+    let access = std::fs::read_to_string(directory.join("access.log"))?;
+    ensure!(access.contains("/.carded/callback/corp"), "{access}");
+    for text in [SECRET, "alice", "code=", "state=", &session] {
+        ensure!(!log.contains(text) && !access.contains(text), "{text} in a log: {log}\n{access}");
+    }
     Ok(())
 }
 
@@ -194,7 +208,8 @@ pub(crate) fn fit(bootstrap: Bootstrap, idp: SocketAddr) -> Bootstrap {
     bootstrap
 }
 
-async fn story(browser: &mut Browser, upstream: &Upstream) -> Result<()> {
+/// Goes in, and out on both sides; the session that it had.
+async fn story(browser: &mut Browser, upstream: &Upstream) -> Result<String> {
     // a deep link survives the login
     let (url, reply) = browser.go(&format!("{SHOP}/account/orders?x=1&y=%20")).await?;
     ensure!(url == format!("{SHOP}/account/orders?x=1&y=%20") && reply.status == 200, "{url}: {}", reply.text());
@@ -205,6 +220,25 @@ async fn story(browser: &mut Browser, upstream: &Upstream) -> Result<()> {
     browser.cookies.retain(|(host, _), _| host == ISSUER);
     let (url, reply) = browser.go(&format!("{SHOP}/account/again")).await?;
     ensure!(url == format!("{SHOP}/account/again") && reply.status == 200, "{url}: {}", reply.text());
+    // what other sites send with her session reaches nobody (threat 86)
+    let session = browser.cookies.get(&(SHOP.to_owned(), "__Host-carded".to_owned())).context("a session")?.clone();
+    let hits = upstream.hits();
+    for (method, name, value, passes) in [
+        ("POST", "origin", "https://evil.example", false),
+        ("POST", "sec-fetch-site", "cross-site", false),
+        ("DELETE", "x-nothing", "x", false),
+        ("POST", "origin", SHOP, true),
+    ] {
+        let request = Request::new(method, "/account").header("host", "shop.localhost").header(name, value);
+        let reply = request.header("cookie", format!("__Host-carded={session}")).send(browser.shop).await?;
+        let code = reply.code();
+        ensure!((reply.status == 200) == passes && (passes || code == "cross_site"), "{name}: {}", reply.text());
+    }
+    let socket = Request::get("/account").header("host", "shop.localhost").header("origin", "https://evil.example");
+    let socket = socket.header("connection", "upgrade").header("upgrade", "websocket");
+    let reply = socket.header("cookie", format!("__Host-carded={session}")).send(browser.shop).await?;
+    ensure!(reply.status == 403 && reply.code() == "cross_site", "{} {}", reply.status, reply.text());
+    ensure!(upstream.hits() == hits + 1, "{}", upstream.hits());
     // and out again, on both sides
     let asks = browser.ask("GET", &format!("{SHOP}/.carded/logout"), None).await?;
     ensure!(asks.status == 200 && asks.text().contains("<form method=\"post\""), "{}", asks.text());
@@ -226,5 +260,5 @@ async fn story(browser: &mut Browser, upstream: &Upstream) -> Result<()> {
         form.header("location").is_some_and(|to| to.contains("/interaction/")),
         "the provider asks again who she is"
     );
-    Ok(())
+    Ok(session)
 }

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod authlib;
 mod certificates;
 mod configs;
 mod crash;
@@ -19,8 +20,10 @@ mod introspection;
 mod leaving;
 mod lending;
 mod login;
+mod lying;
 mod observe;
 mod paths;
+mod possession;
 mod refresh;
 mod refuse;
 mod reload;

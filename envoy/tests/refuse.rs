@@ -102,6 +102,17 @@ async fn threat_99_secrets(version: &'static str) -> Result<()> {
         ensure!(said.contains("issuers.internal.keys.secret"), "{what}: the log does not name the field:\n{said}");
         ensure!(!said.contains("hunter2"), "the secret is in the log");
     }
+    // the key of sessions
+    let environment = vec![("CARDED_SESSION_KEY".to_owned(), "aHVudGVyMg==".to_owned())];
+    let login = Setup { config: crate::login::config(), environment, ..Default::default() };
+    let (bootstrap, _upstream, idp, options) = login.prepare(version).await?;
+    let Err(error) = Envoy::start(&crate::login::fit(bootstrap, idp.address), &options).await else {
+        anyhow::bail!("a short key of sessions was taken")
+    };
+    let said = format!("{error:#}");
+    ensure!(said.contains("sessions.keys[0]: CARDED_SESSION_KEY has 7 bytes"), "{said}");
+    ensure!(!said.contains("aHVudGVyMg") && !said.contains("hunter2"), "the key is in the log");
+
     let world = setup(vec![("CARDED_TEST_SECRET".to_owned(), secret.to_owned())]).start(version).await?;
     let token = |alg: &str, secret: &str| {
         let header = json!({ "alg": alg, "typ": "at+jwt" });

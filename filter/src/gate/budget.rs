@@ -12,6 +12,10 @@ const PER_SECOND: u32 = 50;
 /// no bad evidence lately, so that a flood of made-up tokens leaves room for others.
 const CALLS_PER_SECOND: u32 = 100;
 
+/// Requests for a login that are left at providers in a second, of one worker: who only begins to sign in, again and again,
+/// makes no more calls than this.
+const PUSHES_PER_SECOND: u32 = 50;
+
 /// What is left of this second.
 #[derive(Debug)]
 pub struct Budget {
@@ -19,6 +23,8 @@ pub struct Budget {
     left: u32,
     /// Of calls, and of which second.
     calls: (Timestamp, u32),
+    /// Of requests for a login, and of which second.
+    pushes: (Timestamp, u32),
     /// Of tokens, by who brings them.
     pub(super) failures: Failures,
 }
@@ -26,7 +32,8 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         let never = Timestamp::from_unix(0);
-        Self { second: never, left: PER_SECOND, calls: (never, CALLS_PER_SECOND), failures: Failures::default() }
+        let (calls, pushes) = ((never, CALLS_PER_SECOND), (never, PUSHES_PER_SECOND));
+        Self { second: never, left: PER_SECOND, calls, pushes, failures: Failures::default() }
     }
 }
 
@@ -53,6 +60,16 @@ impl Budget {
         let kept = if self.failures.is_watched(connection, now) { CALLS_PER_SECOND / 2 } else { 0 };
         let left = self.calls.1.checked_sub(1).filter(|left| *left >= kept);
         self.calls.1 = left.unwrap_or(self.calls.1);
+        left.is_some()
+    }
+
+    /// Takes one request for a login; false where nothing is left.
+    pub(super) fn take_push(&mut self, now: Timestamp) -> bool {
+        if self.pushes.0 != now {
+            self.pushes = (now, PUSHES_PER_SECOND);
+        }
+        let left = self.pushes.1.checked_sub(1);
+        self.pushes.1 = left.unwrap_or(0);
         left.is_some()
     }
 

@@ -96,7 +96,7 @@ pub(super) fn authenticate(form: &mut Serializer<'_, String>, id: &str, secret: 
         form.append_pair("client_id", id).append_pair("client_secret", secret);
         return None;
     }
-    // RFC 6749 §2.3.1: both are form-encoded first
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    // RFC 6749 §2.3.1: both are form-encoded first; a space as `%20`, which those understand too who decode `%` alone
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
     Some(format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(id), encode(secret)))))
 }

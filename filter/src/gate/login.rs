@@ -312,7 +312,14 @@ impl Gate {
         }
         let sent = Sent { name, sealed };
         if let Some(endpoint) = self.pushes_to(provider) {
-            return Err(self.push(login, provider, endpoint, query, &sent, around));
+            if around.budget.take_push(around.now) {
+                return Err(self.push(login, provider, endpoint, query, &sent, around));
+            }
+            // a flood of strangers is no flood at the provider: the others go the plain way, where there is one (threat 79)
+            if provider.requires_pushed {
+                let refusal = Refusal::login_unavailable("too many people sign in at once");
+                return Ok(page(&refusal, ("Try again", target.to_owned())));
+            }
         }
         query.append_pair("client_id", &login.client_id);
         Ok(sent.reply(provider, &query.finish(), at.request))
@@ -361,12 +368,14 @@ pub(super) fn nobody() -> Halt {
 
 /// A refusal as a page for people, with a way on.
 pub(super) fn page(refusal: &Refusal, way: (&str, String)) -> Reply {
-    Page {
+    let mut reply = Page {
         title: refusal.title,
         text: vec![sentence(&refusal.detail)],
         small: Some(format!("Code: {}", refusal.code)),
         ways: vec![(way.0.to_owned(), way.1)],
         form: None,
     }
-    .reply(refusal.status, refusal.code)
+    .reply(refusal.status, refusal.code);
+    reply.headers.extend(refusal.wait());
+    reply
 }

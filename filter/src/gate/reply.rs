@@ -197,6 +197,12 @@ impl Refusal {
         self
     }
 
+    /// When it may be tried again, where waiting helps (RFC 9110 §10.2.3).
+    pub(super) fn wait(&self) -> Option<(&'static str, String)> {
+        let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
+        matches!(self.status, 429 | 503).then(|| ("retry-after", seconds.to_string()))
+    }
+
     /// The reply to the caller.
     #[must_use]
     pub fn reply(&self, is_grpc: bool) -> Reply {
@@ -205,10 +211,7 @@ impl Refusal {
             headers.push(("www-authenticate", challenge));
         }
         headers.extend(self.nonce.iter().map(|nonce| ("dpop-nonce", String::from(&**nonce))));
-        if matches!(self.status, 429 | 503) {
-            let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1));
-            headers.push(("retry-after", seconds.to_string()));
-        }
+        headers.extend(self.wait());
         if is_grpc {
             return Reply {
                 status: self.status,

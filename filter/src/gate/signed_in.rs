@@ -73,7 +73,8 @@ impl SignedIn {
     }
 
     /// The same login after a refresh that brought an ID token; nothing where that is of another person, another session of the
-    /// provider, or another way or time of signing in (OpenID Connect Core 1.0 §12.2).
+    /// provider, or another way of signing in (OpenID Connect Core 1.0 §12.2). The person proved who they are when they did: a
+    /// later `auth_time`, which some providers set to the time of the refresh, makes it no younger.
     pub(super) fn refreshed(
         &self,
         token: &VerifiedIdToken,
@@ -81,11 +82,10 @@ impl SignedIn {
         keep: &[ClaimPath],
     ) -> Option<Self> {
         let same = |old: &Option<String>, new: &Option<String>| new.is_none() || old == new;
-        let since = token.auth_time().map_or(self.since, Timestamp::unix);
+        let since = token.auth_time().map_or(self.since, |then| then.unix().min(self.since));
         let is_same = (self.iss.as_str(), self.sub.as_str()) == (token.iss(), token.subject())
             && same(&self.sid, &text(token, "sid"))
-            && same(&self.acr, &text(token, "acr"))
-            && since <= self.since;
+            && same(&self.acr, &text(token, "acr"));
         is_same.then(|| Self { since, claims: kept(token, more, keep), ..self.clone() })
     }
 

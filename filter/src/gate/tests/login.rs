@@ -41,7 +41,7 @@ fn a_person_signs_in_and_arrives_where_they_were_going() {
     assert_eq!(base64url::encode(Sha256::digest(&form["code_verifier"])), sent["code_challenge"]);
     assert!(form["code_verifier"].len() >= 43 && !form.contains_key("client_secret"));
     let basic = STANDARD.decode(authorization.unwrap().strip_prefix("Basic ").unwrap()).unwrap();
-    assert_eq!(String::from_utf8(basic).unwrap(), "shop:a+secret%3A+of%2Bthe+client");
+    assert_eq!(String::from_utf8(basic).unwrap(), "shop:a%20secret%3A%20of%2Bthe%20client");
 
     let answered = door.browse("/account/orders");
     assert_eq!(answered.status, 200, "{}", answered.body);
@@ -295,6 +295,7 @@ fn what_a_token_endpoint_answers_instead() {
         door.effected = effected.clone();
         let back = door.browse(&format!("/.carded/callback/corp?code=c0de&state={}", sent["state"]));
         assert_eq!(is(&back), expected, "{effected:?}");
+        assert_eq!(back.header("retry-after").is_some(), back.status == 503, "{effected:?}");
         assert!(!door.cookies.contains_key("__Host-carded") && back.body.contains("Try again"), "{effected:?}");
         assert!(!back.body.contains("c0de") && !back.body.contains("secret"), "{}", back.body);
     }

@@ -168,3 +168,23 @@ fn threat_70_a_session_in_parts_is_one_session_and_parts_of_two_are_none() {
         );
     }
 }
+
+#[test]
+fn threat_91_a_claim_of_who_signed_in_that_is_illegal_in_a_header_refuses() {
+    for (claims, good) in [
+        (json!({ "email": "alice@example.com" }), true),
+        (json!({ "email": "a\r\nx-admin: 1" }), false),
+        (json!({ "email": "a\u{0}" }), false),
+        (json!({ "sub": "a\nb" }), false),
+    ] {
+        let mut door = Door::new(config());
+        let sent = door.begin("/account");
+        door.grants(&id_token(&sent, claims.clone()));
+        let back = door.browse(&format!("/.carded/callback/corp?code=c&state={}", sent["state"]));
+        assert_eq!(back.status, 303, "{}", back.body);
+        for _ in 0..2 {
+            let expected = if good { (200, "forwarded") } else { (403, "claim_not_forwardable") };
+            assert_eq!(is(&door.browse("/account")), expected, "{claims}");
+        }
+    }
+}

@@ -93,3 +93,30 @@ fn where_the_endpoint_cannot_be_reached_it_is_used_only_if_it_must_be() {
     door.metadata["require_pushed_authorization_requests"] = json!(true);
     assert_eq!(door.browse("/account").code, "login_unavailable");
 }
+
+#[test]
+fn threat_79_who_begins_to_sign_in_again_and_again_makes_so_many_calls_in_a_second() {
+    for required in [false, true] {
+        let mut door = door(|_| {});
+        door.metadata["require_pushed_authorization_requests"] = json!(required);
+        door.says(EffectKind::Pushed, 201, REFERENCE);
+        for number in 0..80 {
+            let answered = door.browse("/account");
+            door.cookies.clear();
+            let to = answered.header("location").unwrap_or_default();
+            match (number < 50, required) {
+                (true, _) => assert!(answered.status == 303 && to.contains("request_uri="), "{number}: {to}"),
+                // the others go the plain way, or wait a moment
+                (false, false) => assert!(answered.status == 303 && to.contains("code_challenge="), "{number}: {to}"),
+                (false, true) => {
+                    assert_eq!((answered.status, answered.code), (503, "login_unavailable"));
+                    assert_eq!(answered.header("retry-after"), Some("1"));
+                    assert!(answered.body.contains("href=\"/account\""), "{}", answered.body);
+                }
+            }
+        }
+        assert_eq!(door.others.len(), 50);
+        door.now += 1;
+        assert!(door.begin("/account").contains_key("request_uri"), "another second");
+    }
+}
