@@ -16,6 +16,9 @@ pub(crate) fn run_all(
     json: Option<&Path>,
     parts: &[String],
 ) -> Result<()> {
+    if parts == ["crypto"] {
+        return crypto(workspace);
+    }
     modules::build_filter(workspace)?;
     modules::build_empty_filter(workspace)?;
     let mut missed = Vec::new();
@@ -50,7 +53,28 @@ pub(crate) fn run_all(
         let part = run(workspace.cargo().args(["run", "--quiet", "-p", package, "--example", example]));
         missed.extend(part.err().map(|_| what));
     }
+    missed.extend(crypto(workspace).err().map(|_| "signatures without the host"));
     ensure_none(&missed)
+}
+
+/// What a signature costs where the host lends nothing, with the libraries that could be used: a crate of its own, outside of the
+/// workspace, so that nothing else is built with versions that the filter does not carry.
+fn crypto(workspace: &Workspace) -> Result<()> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    heading("What signatures cost where the host lends nothing");
+    modules::ensure_target(workspace, TARGET)?;
+    let mut built = Vec::new();
+    for (folder, flags) in [("plain", ""), ("wide", "-Ctarget-feature=+wide-arithmetic")] {
+        let target = workspace.cargo_target.join("crypto-cost").join(folder);
+        let manifest = workspace.root.join("wasm-host-tests/crypto-cost/Cargo.toml");
+        let mut build = workspace.cargo();
+        build.args(["build", "--quiet", "--locked", "--release", "--target", TARGET, "--manifest-path"]).arg(manifest);
+        run(build.arg("--target-dir").arg(&target).env("RUSTFLAGS", flags))?;
+        built.push(target.join(TARGET).join("release/carded_crypto_cost.wasm"));
+    }
+    let mut measure = workspace.cargo();
+    measure.args(["run", "--quiet", "-p", "carded-wasm-host", "--example", "crypto_cost", "--"]);
+    run(measure.args(built))
 }
 
 fn ensure_none(missed: &[&str]) -> Result<()> {
