@@ -72,6 +72,7 @@ const provider = new Provider(issuer, {
     {
       client_id: CLIENT,
       client_secret: secret,
+      grant_types: ["authorization_code", "refresh_token"],
       redirect_uris: [`${shop}/.carded/callback/corp`],
       post_logout_redirect_uris: [`${shop}/bye`],
       backchannel_logout_uri: `${shop}/.carded/backchannel-logout/corp`,
@@ -88,6 +89,8 @@ const provider = new Provider(issuer, {
   claims: { openid: ["sub"], profile: ["name"], email: ["email"] },
   conformIdTokenClaims: false, // the claims of the scopes are in the ID token too
   pkce: { required: () => true },
+  ttl: { AccessToken: 60 }, // of the shop's logins: short, so that one sees them refreshed
+  issueRefreshToken: (_context, client) => client.grantTypeAllowed("refresh_token"),
   acrValues: [SECOND_FACTOR],
   interactions: { policy, url: (_context, { uid }) => `/interaction/${uid}` },
   features: {

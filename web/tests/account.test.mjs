@@ -35,6 +35,23 @@ async function asks(page) {
   return page.url().startsWith(`${PROVIDER}/interaction/`) ? 'sign in' : await page.locator('h1').textContent();
 }
 
+/** The cookies of ours that the shop's host has in this browser, by name. */
+async function ours(page) {
+  const cookies = await page.context().cookies(at('shop'));
+  return new Map(cookies.filter(({ name }) => name.startsWith('__Host-')).map((cookie) => [cookie.name, cookie]));
+}
+
+/** When a login of the demo is refreshed: a quarter of the minute before its tokens end. */
+const DUE = 45_000;
+/** Who signed in first of all, to be looked at when that is due. */
+const early = {};
+
+test('somebody signs in, and goes away for a while', { skip }, async () => {
+  early.page = await signedIn();
+  early.entered = Date.now();
+  early.cookies = await ours(early.page);
+});
+
 test('a person signs in, and the deep link survives', { skip }, async () => {
   const page = await person();
   const look = async (name) => {
@@ -51,8 +68,12 @@ test('a person signs in, and the deep link survives', { skip }, async () => {
   assert.match(await page.locator('#told').textContent(), /x-carded-subject: corp:ada/);
   await look('account');
   // a cookie of ours, that no script reads and no service sees
-  const cookies = (await page.context().cookies(at('shop'))).filter(({ name }) => name.startsWith('__Host-'));
-  assert.deepEqual(cookies.map(({ httpOnly, secure, sameSite }) => [httpOnly, secure, sameSite]), [[true, true, 'Lax']]);
+  const cookies = await ours(page);
+  assert(cookies.has('__Host-carded-rt-corp'), 'none for a refresh');
+  assert.equal(cookies.size, 2);
+  for (const { httpOnly, secure, sameSite } of cookies.values()) {
+    assert.deepEqual([httpOnly, secure, sameSite], [true, true, 'Lax']);
+  }
   await page.reload();
   await heading(page, 'Hello, Ada');
   // a stranger is nobody
@@ -224,6 +245,25 @@ test('threat_62_an_answer_of_the_provider_carried_to_another_browser_signs_nobod
   await debug.send('Fetch.disable');
   await page.goto(back);
   await heading(page, 'Hello, Ada');
+});
+
+test('a login is refreshed ahead of its end, and the person sees nothing of it', { skip }, async () => {
+  const { page, entered, cookies } = early;
+  await sleep(Math.max(0, entered + DUE + 1000 - Date.now()));
+  const visited = [];
+  page.on('framenavigated', (frame) => visited.push(new URL(frame.url()).origin));
+  await page.goto(at('shop', '/account'));
+  await heading(page, 'Hello, Ada');
+  assert.deepEqual(visited, [at('shop', '')]);
+  // nothing else of the demo gives a session a new cookie
+  const renewed = await ours(page);
+  assert.deepEqual([...renewed.keys()].sort(), [...cookies.keys()].sort());
+  for (const [name, { value }] of cookies) assert.notEqual(renewed.get(name).value, value, name);
+  // once, and then no more for a while
+  await page.reload();
+  await heading(page, 'Hello, Ada');
+  assert.deepEqual(await ours(page), renewed);
+  assert.deepEqual(page.problems, []);
 });
 
 /** Whether any worker of an Envoy still takes these cookies: connections are spread over them. */
