@@ -14,8 +14,10 @@ use super::listeners::{Listeners, PATH, address, configuration};
 use super::load::{self, Requests};
 use super::report::{Limit, Report};
 use super::rounds::Spread;
+use super::scene::SESSION_KEY;
 use super::tokens::{ISSUER, Keys, claims};
 use crate::client::Request;
+use crate::demo::session_key;
 use crate::keys::base64url;
 use crate::module;
 use crate::run::{Envoy, Options as Run, free_port, scratch};
@@ -39,7 +41,7 @@ const FLAT: f64 = 1.05;
 pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, starts: usize) -> Result<()> {
     let keys = Keys::new()?;
     let configuration = configuration(&keys.jwks(), MANY as u32);
-    let envoy = one_filter(version, &configuration).await?;
+    let envoy = one_filter(version, &configuration, Vec::new()).await?;
     let at = address(&envoy, NAME).await?;
     // a VM speaks of its memory once it serves
     let first = keys.token("ES256", 0)?;
@@ -77,17 +79,18 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, st
 /// # Errors
 /// When something cannot be measured.
 pub(super) async fn soak(report: &mut Report, version: &str) -> Result<()> {
-    let secret = [0x2a_u8; 32];
-    let jwk = json!({ "kty": "oct", "k": base64url(secret), "alg": "HS256", "kid": "hs" });
-    let mut configuration = configuration(&json!({ "keys": [jwk] }), MANY as u32);
+    // which the tool makes as fast as the filter checks them; a shared key is read from the environment alone
+    let secret = session_key();
+    let mut configuration = configuration(&Value::Null, MANY as u32);
     configuration["issuers"]["corp"]["algorithms"] = json!(["HS256"]);
-    let envoy = one_filter(version, &configuration).await?;
+    configuration["issuers"]["corp"]["keys"] = json!({ "secret": { "env": SESSION_KEY } });
+    let envoy = one_filter(version, &configuration, vec![(SESSION_KEY.to_owned(), secret.clone())]).await?;
     let at = address(&envoy, NAME).await?;
     let mut seen: Vec<(u64, u64)> = Vec::new();
     for step in 0..SOAK / STEP {
         let (send, receive) = sync_channel(8);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let maker = std::thread::spawn(move || {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
             for batch in 0..STEP / 500 {
                 let first = step * STEP + batch * 500;
                 let tokens = (first..first + 500).map(|subject| get(&hs256(&key, subject)));
@@ -125,16 +128,16 @@ fn get(token: &str) -> Vec<u8> {
 }
 
 fn hs256(key: &hmac::Key, subject: usize) -> String {
-    let header = base64url(br#"{"alg":"HS256","kid":"hs","typ":"at+jwt"}"#);
+    let header = base64url(br#"{"alg":"HS256","typ":"at+jwt"}"#);
     let input = format!("{header}.{}", base64url(Value::Object(claims(ISSUER, subject)).to_string()));
     let tag = base64url(hmac::sign(key, input.as_bytes()));
     format!("{input}.{tag}")
 }
 
-async fn one_filter(version: &str, configuration: &Value) -> Result<Envoy> {
+async fn one_filter(version: &str, configuration: &Value, environment: Vec<(String, String)>) -> Result<Envoy> {
     let mut listeners = Listeners::new(&module()?)?;
     listeners.carded(NAME, configuration, true);
-    Envoy::start(&listeners.bootstrap(), &Run { concurrency: 1, ..Run::version(version) }).await
+    Envoy::start(&listeners.bootstrap(), &Run { concurrency: 1, environment, ..Run::version(version) }).await
 }
 
 /// The gauge, once the filter has set it.
@@ -214,6 +217,6 @@ mod tests {
         let (input, tag) = one.rsplit_once('.').expect("a token");
         let tag = carded_verifier::base64url::decode(tag).expect("base64url");
         assert!(hmac::verify(&key, input.as_bytes(), &tag).is_ok());
-        assert!(one.contains(&base64url(br#"{"alg":"HS256","kid":"hs","typ":"at+jwt"}"#)));
+        assert!(one.contains(&base64url(br#"{"alg":"HS256","typ":"at+jwt"}"#)));
     }
 }

@@ -149,8 +149,10 @@ impl Gate {
 
     /// The issuer that is to be asked about a token, if any of these is.
     pub(super) fn asked_about(&self, token: &[u8], issuers: &[IssuerIndex]) -> Option<IssuerIndex> {
-        let asked = issuers.iter().copied().find(|issuer| self.asking(*issuer).is_some())?;
-        (token.len() <= self.limits.token_bytes && is_opaque(token)).then_some(asked)
+        if !self.asks_issuers || token.len() > self.limits.token_bytes || !is_opaque(token) {
+            return None;
+        }
+        issuers.iter().copied().find(|issuer| self.asking(*issuer).is_some())
     }
 
     /// What follows for a token on which there is no verdict: the issuer said no a moment ago, or is asked.

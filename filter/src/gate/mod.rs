@@ -121,6 +121,8 @@ pub struct Gate {
     trust: Trust,
     limits: Limits,
     issuers: Vec<IssuerExtra>,
+    /// Whether any of them is asked about tokens.
+    asks_issuers: bool,
     credentials: Vec<Credential>,
     /// The claims that a proof keeps, by credential.
     kept: Vec<Vec<ClaimPath>>,
@@ -224,6 +226,7 @@ impl Gate {
         let mut gate = Self {
             trust,
             limits,
+            asks_issuers: extras.iter().any(|extra| extra.introspection.is_some()),
             issuers: extras,
             credentials,
             kept,
