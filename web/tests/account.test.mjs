@@ -43,13 +43,14 @@ async function ours(page) {
 
 /** When a login of the demo is refreshed: a quarter of the minute before its tokens end. */
 const DUE = 45_000;
-/** Who signed in first of all, to be looked at when that is due. */
+/** What the browser kept of who signed in first of all, to go on with when that is due. */
 const early = {};
 
 test('somebody signs in, and goes away for a while', { skip }, async () => {
-  early.page = await signedIn();
+  const page = await signedIn();
   early.entered = Date.now();
-  early.cookies = await ours(early.page);
+  early.cookies = await ours(page);
+  early.storageState = await page.context().storageState();
 });
 
 test('a person signs in, and the deep link survives', { skip }, async () => {
@@ -248,8 +249,9 @@ test('threat_62_an_answer_of_the_provider_carried_to_another_browser_signs_nobod
 });
 
 test('a login is refreshed ahead of its end, and the person sees nothing of it', { skip }, async () => {
-  const { page, entered, cookies } = early;
+  const { storageState, entered, cookies } = early;
   await sleep(Math.max(0, entered + DUE + 1000 - Date.now()));
+  const page = await person({ storageState });
   const visited = [];
   page.on('framenavigated', (frame) => visited.push(new URL(frame.url()).origin));
   await page.goto(at('shop', '/account'));
