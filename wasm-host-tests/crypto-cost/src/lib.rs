@@ -94,27 +94,24 @@ fn count(times: u32, mut holds: impl FnMut() -> bool) -> u32 {
     (0..times).map(|_| u32::from(std::hint::black_box(holds()))).sum()
 }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn p256_0_13(times: u32, good: u32) -> u32 {
-    use p256_13::ecdsa::signature::hazmat::PrehashVerifier as _;
-    use p256_13::ecdsa::{Signature, VerifyingKey};
-    let (Ok(key), Ok(signature)) = (VerifyingKey::from_sec1_bytes(&POINT), Signature::from_slice(&ES256)) else {
-        return 0;
+/// The same check with each version of `p256`, whose names are the same.
+macro_rules! es256 {
+    ($name:ident, $version:ident) => {
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name(times: u32, good: u32) -> u32 {
+            use $version::ecdsa::signature::hazmat::PrehashVerifier as _;
+            use $version::ecdsa::{Signature, VerifyingKey};
+            let (Ok(key), Ok(signature)) = (VerifyingKey::from_sec1_bytes(&POINT), Signature::from_slice(&ES256))
+            else {
+                return 0;
+            };
+            let hash = hash(good);
+            count(times, || key.verify_prehash(&hash, &signature).is_ok())
+        }
     };
-    let hash = hash(good);
-    count(times, || key.verify_prehash(&hash, &signature).is_ok())
 }
-
-#[unsafe(no_mangle)]
-pub extern "C" fn p256_0_14(times: u32, good: u32) -> u32 {
-    use p256_14::ecdsa::signature::hazmat::PrehashVerifier as _;
-    use p256_14::ecdsa::{Signature, VerifyingKey};
-    let (Ok(key), Ok(signature)) = (VerifyingKey::from_sec1_bytes(&POINT), Signature::from_slice(&ES256)) else {
-        return 0;
-    };
-    let hash = hash(good);
-    count(times, || key.verify_prehash(&hash, &signature).is_ok())
-}
+es256!(p256_0_13, p256_13);
+es256!(p256_0_14, p256_14);
 
 #[unsafe(no_mangle)]
 pub extern "C" fn rsa_0_9(times: u32, good: u32) -> u32 {
