@@ -26,7 +26,8 @@ before(async () => {
   if (!scene) return;
   browser = await chromium.launch({
     executablePath: process.env.CARDED_BROWSER,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    // a browser that loads an error's page again by itself takes an answer that a test held back (and a moment that nobody chose)
+    args: ['--disable-auto-reload', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
 });
 afterEach(async () => {
