@@ -7,6 +7,7 @@ use rsa::{Pkcs1v15Sign, Pss};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use std::fmt;
 
+mod multiples;
 mod tables;
 
 pub use tables::RustCryptoWithTables;

@@ -4,13 +4,26 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::time::Duration;
 
-/// The processor time (user and system) that a process has used so far, to 10 ms.
+/// The processor time that a process has used so far: to the nanosecond where the kernel counts it for each thread (`schedstat`),
+/// else to 10 ms.
 ///
 /// # Errors
 /// When there is no such process, or no `/proc`.
 pub(super) fn processor_time(pid: u32) -> Result<Duration> {
+    if let Some(time) = schedstat(pid).filter(|time| !time.is_zero()) {
+        return Ok(time);
+    }
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;
     stat(&text).context("/proc/PID/stat is of another form")
+}
+
+/// The sum of the first fields of `/proc/PID/task/*/schedstat`. The threads of what is measured do not end while it is.
+fn schedstat(pid: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let used = |task: fs::DirEntry| -> Option<u64> {
+        fs::read_to_string(task.path().join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
+    };
+    tasks.map(|task| task.ok().and_then(used)).sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
 /// `utime` and `stime` of `/proc/PID/stat`, in ticks of a hundredth of a second (`USER_HZ`, which is 100 everywhere).

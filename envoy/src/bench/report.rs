@@ -137,7 +137,7 @@ impl Report {
             writeln!(out, "\n{title}\n")?;
             writeln!(
                 out,
-                "| filter | request | connections | requests/s | least to most | p50 µs | p99 µs | processor µs: Envoy | server |"
+                "| filter | request | connections | requests/s | middle half | p50 µs | p99 µs | processor µs: Envoy | server |"
             )?;
             writeln!(out, "|---|---|---:|---:|---:|---:|---:|---:|---:|")?;
             for row in rows {
@@ -148,8 +148,8 @@ impl Report {
                     row.what,
                     row.connections,
                     row.rate.median,
-                    row.rate.least,
-                    row.rate.most,
+                    row.rate.lower,
+                    row.rate.upper,
                     row.p50,
                     row.p99,
                     row.envoy,
@@ -166,15 +166,15 @@ impl Report {
         if !self.limits.is_empty() {
             writeln!(
                 out,
-                "\n| limit | to reach | measured | least to most of the rounds | by processor time | |\n|---|---:|---:|---:|---:|---|"
+                "\n| limit | to reach | measured | middle half of the rounds | by processor time | |\n|---|---:|---:|---:|---:|---|"
             )?;
             for limit in &self.limits {
-                let Spread { median, least, most } = limit.measured;
+                let Spread { median, lower, upper } = limit.measured;
                 let (sign, unit) = (limit.sign(), limit.unit);
                 let verdict = if limit.holds(self.lenient) { "holds" } else { "**missed**" };
                 writeln!(
                     out,
-                    "| {} | {sign} {}{unit} | {median:.3}{unit} | {least:.3}–{most:.3} | {} | {verdict} |",
+                    "| {} | {sign} {}{unit} | {median:.3}{unit} | {lower:.3}–{upper:.3} | {} | {verdict} |",
                     limit.what,
                     limit.limit,
                     limit.by_processor.map(|ratio| format!("{ratio:.3}")).unwrap_or_default(),
@@ -192,7 +192,7 @@ impl Report {
 
     /// The whole as JSON.
     pub(super) fn json(&self) -> Value {
-        let spread = |spread: &Spread| json!({ "median": spread.median, "least": spread.least, "most": spread.most });
+        let spread = |spread: &Spread| json!({ "median": spread.median, "lower_quartile": spread.lower, "upper_quartile": spread.upper });
         let rows = |rows: &Vec<Row>| -> Vec<Value> {
             let row = |row: &Row| {
                 json!({ "filter": row.filter, "request": row.what, "connections": row.connections,

@@ -109,19 +109,20 @@ impl Cell {
     }
 }
 
-/// A median and what it lies between.
+/// A median and the quartiles, between which half of the values are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) median: f64,
-    pub(super) least: f64,
-    pub(super) most: f64,
+    pub(super) lower: f64,
+    pub(super) upper: f64,
 }
 
 impl Spread {
-    pub(super) fn of(values: Vec<f64>) -> Self {
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Self { median: median(values), least, most }
+    pub(super) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        let (lower, upper) = (at(values.len() / 4), at(values.len().saturating_sub(1 + values.len() / 4)));
+        Self { median: median(values), lower, upper }
     }
 }
 
@@ -160,6 +161,13 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         // a slow second round weighs on both
         let spread = cell(&[90.0, 9.0, 80.0]).ratio(&cell(&[100.0, 10.0, 100.0]), |sample| sample.rate);
-        assert_eq!(spread, Spread { median: 0.9, least: 0.8, most: 0.9 });
+        assert_eq!(spread, Spread { median: 0.9, lower: 0.8, upper: 0.9 });
+    }
+
+    #[test]
+    fn quartiles() {
+        let spread = Spread::of((1..=9).rev().map(f64::from).collect());
+        assert_eq!(spread, Spread { median: 5.0, lower: 3.0, upper: 7.0 });
+        assert!(Spread::of(Vec::new()).lower.is_nan());
     }
 }

@@ -1,0 +1,105 @@
+//! Multiples of a point of edwards25519, made once, so that its product with any number is the sum of a few of them. Everything
+//! here is public (signatures and issuers' keys), so nothing has to take the same time for every number.
+use curve25519_dalek::traits::Identity;
+use curve25519_dalek::{EdwardsPoint, Scalar};
+
+/// What a scalar's digits have to hold: it is below 2^253, and what the last digit is carried up to.
+const SCALAR_BITS: usize = 254;
+
+/// The multiples that a digit can stand for, 1 to half the base, for each place of a digit.
+pub(super) struct Multiples {
+    /// bits of a digit, at most 8
+    bits: usize,
+    points: Vec<EdwardsPoint>,
+}
+
+impl Multiples {
+    /// Multiples for digits of so many bits, from 1 to 8: one addition for each digit, in 160 bytes for each half of the base.
+    pub(super) fn new(point: &EdwardsPoint, bits: usize) -> Self {
+        let (half, places) = (1 << (bits - 1), SCALAR_BITS.div_ceil(bits));
+        let mut points = Vec::with_capacity(places * half);
+        let mut first = *point;
+        for _ in 0..places {
+            let mut multiple = first;
+            for _ in 1..half {
+                points.push(multiple);
+                multiple += first;
+            }
+            // half the base, twice of which is the next place's first
+            points.push(multiple);
+            first = multiple + multiple;
+        }
+        Self { bits, points }
+    }
+
+    /// `sum` and the product of the point and `scalar`.
+    ///
+    /// A digit above half the base is taken from the next one: its multiple is subtracted then (Knuth, The Art of Computer
+    /// Programming, volume 2, section 4.1), so that only half of the multiples are kept.
+    pub(super) fn add_product(&self, sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {
+        let half = 1 << (self.bits - 1);
+        let (mut sum, mut carry) = (sum, 0);
+        for (place, multiples) in self.points.chunks_exact(half).enumerate() {
+            let digit = digit(scalar.as_bytes(), place * self.bits, self.bits) + carry;
+            carry = usize::from(digit > half);
+            let magnitude = if digit > half { 2 * half - digit } else { digit };
+            let Some(multiple) = magnitude.checked_sub(1).and_then(|index| multiples.get(index)) else { continue };
+            sum = if digit > half { sum - multiple } else { sum + multiple };
+        }
+        sum
+    }
+
+    /// The product of the point and `scalar`.
+    pub(super) fn product(&self, scalar: &Scalar) -> EdwardsPoint {
+        self.add_product(EdwardsPoint::identity(), scalar)
+    }
+}
+
+/// So many bits of a number, the lowest of which is at `from`.
+fn digit(number: &[u8; 32], from: usize, bits: usize) -> usize {
+    let byte = |at: usize| number.get(at).copied().map_or(0, usize::from);
+    let both = byte(from / 8) | byte(from / 8 + 1) << 8;
+    both >> (from % 8) & ((1 << bits) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    use proptest::prelude::*;
+
+    /// As the library multiplies.
+    #[track_caller]
+    fn right(point: &EdwardsPoint, scalar: &Scalar) {
+        for bits in 1..=8 {
+            assert_eq!(Multiples::new(point, bits).product(scalar), point * scalar, "{bits} {scalar:?}");
+        }
+    }
+
+    #[test]
+    fn the_least_the_largest_and_those_around_each_carry() {
+        let point = ED25519_BASEPOINT_POINT + EIGHT_TORSION[1];
+        right(&point, &Scalar::ZERO);
+        right(&point, &-Scalar::ONE);
+        for bits in 1..=8 {
+            let multiples = Multiples::new(&point, bits);
+            // digits that are half, one above and one below it, and the largest, at every place
+            let mut unit = Scalar::ONE;
+            for _ in 0..SCALAR_BITS {
+                for scalar in [unit, unit + Scalar::ONE, unit - Scalar::ONE, -unit] {
+                    assert_eq!(multiples.product(&scalar), point * scalar, "{bits} {scalar:?}");
+                }
+                unit += unit;
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn as_the_library_multiplies(point: [u8; 32], scalar: [u8; 32], torsion in 0..8_usize) {
+            let point = ED25519_BASEPOINT_POINT * Scalar::from_bytes_mod_order(point) + EIGHT_TORSION[torsion];
+            right(&point, &Scalar::from_bytes_mod_order(scalar));
+        }
+    }
+}
