@@ -9,12 +9,13 @@ use wasmtime::{Config, Engine, Instance, Module, OptLevel, Store, TypedFunc};
 const ROUNDS: usize = 15;
 const TIMES: u32 = 20;
 /// The exports, and which of them the filter carries.
-const CHECKS: [(&str, &str, bool); 5] = [
+const CHECKS: [(&str, &str, bool); 6] = [
     ("ES256, p256 0.13", "p256_0_13", false),
     ("ES256, p256 0.14", "p256_0_14", true),
     ("RS256 with 2048 bits, rsa 0.9", "rsa_0_9", false),
     ("RS256 with 2048 bits, rsa 0.10", "rsa_0_10", true),
-    ("EdDSA, ed25519-dalek 3 without a table of the key", "ed25519", true),
+    ("EdDSA, ed25519-dalek 3", "ed25519", true),
+    ("EdDSA, with multiples of the key", "ed25519_multiples", true),
 ];
 
 type Check = TypedFunc<(u32, u32), u32>;

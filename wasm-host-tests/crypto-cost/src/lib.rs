@@ -2,6 +2,10 @@
 //! export checks `times` times, with the key read once as the filter reads it, and says how often the signature held; with `good`
 //! 0 the message is another, and it holds never.
 
+// as the filter has it: it needs nothing of the verifier
+#[path = "../../../verifier/src/provider/multiples.rs"]
+mod multiples;
+
 /// SHA-256 of the message.
 #[rustfmt::skip]
 const HASH: [u8; 32] = [
@@ -137,4 +141,19 @@ pub extern "C" fn ed25519(times: u32, good: u32) -> u32 {
     let Ok(key) = VerifyingKey::from_bytes(&ED25519_KEY) else { return 0 };
     let (signature, message) = (Signature::from_bytes(&ED25519), hash(good));
     count(times, || key.verify_strict(&message, &signature).is_ok())
+}
+
+/// With multiples of the base point and of the key, as the filter does for issuers' keys that come again.
+#[unsafe(no_mangle)]
+pub extern "C" fn ed25519_multiples(times: u32, good: u32) -> u32 {
+    use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+    use multiples::Multiples;
+    use std::sync::OnceLock;
+    static BASE: OnceLock<Multiples> = OnceLock::new();
+    static NEGATIVE: OnceLock<Multiples> = OnceLock::new();
+    let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(&ED25519_KEY) else { return 0 };
+    let base = BASE.get_or_init(|| Multiples::new(&ED25519_BASEPOINT_POINT, 8));
+    let negative = NEGATIVE.get_or_init(|| Multiples::new(&-key.to_edwards(), 5));
+    let message = hash(good);
+    count(times, || multiples::verify(base, negative, &ED25519_KEY, &message, &ED25519))
 }
