@@ -1,5 +1,6 @@
 //! What every pipeline of checks shares: how it stops, which checks passed, and the times of a JWT (RFC 7519 section 2).
 use crate::fetch::Fetch;
+use crate::json;
 use crate::outcome::{Check, Code, Denied, Outcome};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
@@ -70,7 +71,7 @@ pub(crate) fn time(
     name: &str,
     round: fn(f64) -> f64,
 ) -> Result<Option<Timestamp>, (Code, String)> {
-    let number = match claims.get(name) {
+    let number = match json::get(claims, name) {
         None => return Ok(None),
         Some(Value::Number(number)) => number,
         Some(_) => return Err((Code::ClaimInvalid, format!("`{name}` is no number"))),

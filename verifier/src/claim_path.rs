@@ -1,4 +1,5 @@
 //! A path of names into the claims of a token (RFC 7519 section 4), through objects only.
+use crate::json;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -60,7 +61,7 @@ impl ClaimPath {
     /// The claim at this path. `None` where a name is missing or a step before the last is no object.
     pub fn get<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let (first, rest) = self.0.split_first()?;
-        rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
+        rest.iter().try_fold(json::get(claims, first)?, |value, name| json::get(value.as_object()?, name))
     }
 }
 

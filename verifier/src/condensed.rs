@@ -8,6 +8,7 @@ use crate::checks;
 use crate::claim_path::ClaimPath;
 use crate::confirmation::Confirmation;
 use crate::documents::Documents;
+use crate::json;
 use crate::outcome::Verified;
 use crate::revocation::{Kind, Mark, Marks};
 use crate::time::Timestamp;
@@ -53,7 +54,7 @@ pub struct Condensed {
 
 impl Verified {
     /// Keeps who vouches and for whom, and the claims at `paths`; and says on which key set that rests.
-    pub fn condensed(&self, trust: &Trust, paths: &Arc<[ClaimPath]>) -> (Condensed, Basis) {
+    pub fn condensed(self, trust: &Trust, paths: &Arc<[ClaimPath]>) -> (Condensed, Basis) {
         let iss = match trust.compiled(self.issuer) {
             Some(compiled) if *compiled.iss == *self.iss() => Arc::clone(&compiled.iss),
             _ => Arc::from(self.iss()),
@@ -69,13 +70,14 @@ impl Verified {
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
             marks: trust.has_revocations().then(|| marks_of(self.claims(), self.iss(), self.key_id.as_deref())),
         };
+        json::discard(self.claims);
         (condensed, self.basis)
     }
 }
 
 /// `sub`, `jti` and `sid`, and the key that signed.
 fn marks_of(claims: &Map<String, Value>, iss: &str, key_id: Option<&str>) -> Box<Marks> {
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let text = |name: &str| json::get(claims, name).and_then(Value::as_str);
     let all = [
         (Kind::Subject, text("sub")),
         (Kind::TokenId, text("jti")),

@@ -24,6 +24,7 @@ pub struct PublicKey {
     pub(crate) material: Material,
     /// SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7); empty for a secret
     spki: Vec<u8>,
+    bits: usize,
     /// whether it is in a key set that an issuer publishes
     published: bool,
 }
@@ -83,8 +84,10 @@ impl PublicKey {
         if modulus.len() * 8 > RSA_LARGEST_BITS || exponent.len() > 8 {
             return Err(KeyError::Invalid);
         }
+        let number = BoxedUint::from_be_slice_vartime(modulus);
+        let bits = number.bits_vartime() as usize;
         let key = RsaPublicKey::new_with_size_limits(
-            BoxedUint::from_be_slice_vartime(modulus),
+            number,
             BoxedUint::from_be_slice_vartime(exponent),
             RSA_SMALLEST_BITS..=RSA_LARGEST_BITS,
         )
@@ -93,7 +96,7 @@ impl PublicKey {
             _ => KeyError::Invalid,
         })?;
         let spki = spki::rsa(modulus, exponent);
-        Ok(Self { material: Material::Rsa(Box::new(key)), spki, published: false })
+        Ok(Self { material: Material::Rsa(Box::new(key)), spki, bits, published: false })
     }
 
     /// A key on a NIST curve from its coordinates, each exactly as long as the field (RFC 7518 section 6.2.1.2).
@@ -114,7 +117,7 @@ impl PublicKey {
             KeyType::P256 => Material::P256(Box::new(P256Key::from_sec1_bytes(&point).map_err(|_| KeyError::Invalid)?)),
             _ => Material::P384(Box::new(P384Key::from_sec1_bytes(&point).map_err(|_| KeyError::Invalid)?)),
         };
-        Ok(Self { material, spki: [prefix, &point].concat(), published: false })
+        Ok(Self { material, spki: [prefix, &point].concat(), bits: length * 8, published: false })
     }
 
     /// A key on a NIST curve from its compressed point (SEC 1 section 2.3.4).
@@ -148,7 +151,7 @@ impl PublicKey {
             return Err(KeyError::Invalid);
         }
         let spki = [spki::ED25519, bytes.as_slice()].concat();
-        Ok(Self { material: Material::Ed25519(Box::new(key)), spki, published: false })
+        Ok(Self { material: Material::Ed25519(Box::new(key)), spki, bits: 256, published: false })
     }
 
     /// A shared secret of at least 256 bits; the algorithm may ask for more (RFC 7518 section 3.2).
@@ -159,7 +162,8 @@ impl PublicKey {
         if bytes.len() < 32 {
             return Err(KeyError::TooShort);
         }
-        Ok(Self { material: Material::Secret(bytes.to_vec()), spki: Vec::new(), published: false })
+        let bits = bytes.len() * 8;
+        Ok(Self { material: Material::Secret(bytes.to_vec()), spki: Vec::new(), bits, published: false })
     }
 
     /// Its type.
@@ -175,13 +179,7 @@ impl PublicKey {
 
     /// Its size in bits: of the modulus, the field or the secret.
     pub fn bits(&self) -> usize {
-        use rsa::traits::PublicKeyParts;
-        match &self.material {
-            Material::Rsa(key) => key.n().bits_vartime() as usize,
-            Material::P256(_) | Material::Ed25519(_) => 256,
-            Material::P384(_) => 384,
-            Material::Secret(bytes) => bytes.len() * 8,
-        }
+        self.bits
     }
 
     /// Whether the algorithm may be used with it: the type it takes, and bits enough.

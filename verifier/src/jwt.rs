@@ -9,6 +9,7 @@ use crate::base64url;
 use crate::json;
 use crate::limits::Limits;
 use crate::outcome::Code;
+use carded_text::cut_at_dot;
 use serde_json::{Map, Value};
 
 /// A token whose shape is sound. Nothing in it is true yet.
@@ -33,15 +34,17 @@ fn malformed(why: impl Into<String>) -> Refusal {
 
 /// Splits and decodes a token that is within the size limit.
 pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, Refusal> {
-    let mut parts = token.split(|byte| *byte == b'.');
-    let (header, payload, signature) = match (parts.next(), parts.next(), parts.next(), parts.count()) {
-        (Some(header), Some(payload), Some(signature), 0) => (header, payload, signature),
-        (_, _, _, 2) => return Err((Code::EncryptedToken, "five parts: a JWE".to_owned())),
-        _ => return Err(malformed("not three parts with dots between")),
-    };
+    let (header, rest) = cut_at_dot(token).ok_or_else(|| not_three(token))?;
+    let (payload, signature) = cut_at_dot(rest).ok_or_else(|| not_three(token))?;
+    // a dot is no base64url, so that only what cannot be decoded may have more of them
+    let decoded = base64url::decode(signature);
+    if decoded.is_err() && signature.contains(&b'.') {
+        return Err(not_three(token));
+    }
     if header.is_empty() || payload.is_empty() {
         return Err(malformed("an empty part"));
     }
+    let part_lengths = header.len().saturating_add(payload.len());
     let mut header = object(header, limits, "header")?;
     let alg = text(&mut header, "alg")?.ok_or_else(|| malformed("the header has no `alg`"))?;
     if signature.is_empty() {
@@ -56,11 +59,19 @@ pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, R
     let typ = text(&mut header, "typ")?;
     refuse_unusual(&header)?;
     let claims = object(payload, limits, "payload")?;
-    let signature = base64url::decode(signature).map_err(|error| malformed(format!("the signature is {error}")))?;
+    let signature = decoded.map_err(|error| malformed(format!("the signature is {error}")))?;
     // the first two parts and the dot between them
-    let end = token.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
+    let end = part_lengths.saturating_add(1);
     let message = token.get(..end).unwrap_or_default();
     Ok(Token { alg, kid, typ, header, claims, message, signature })
+}
+
+#[cold]
+fn not_three(token: &[u8]) -> Refusal {
+    match token.iter().filter(|byte| **byte == b'.').count() {
+        4 => (Code::EncryptedToken, "five parts: a JWE".to_owned()),
+        _ => malformed("not three parts with dots between"),
+    }
 }
 
 fn object(part: &[u8], limits: &Limits, which: &str) -> Result<Map<String, Value>, Refusal> {
@@ -103,5 +114,33 @@ pub(crate) fn bare_type(typ: &str) -> String {
     match lower.strip_prefix("application/") {
         Some(bare) if !bare.contains('/') => bare.to_owned(),
         _ => lower,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_01_the_number_of_dots_is_seen_before_all_else() {
+        let code = |token: &str| parse(token.as_bytes(), &Limits::default()).map(|_| ()).unwrap_err();
+        let three = "not three parts with dots between";
+        for token in ["", "a", "a.b", "a.b.c.d", "...", "a.b.c.d.e.f", ".....", "e30.e30.c2ln.", "e30.e30.c2ln.x"] {
+            assert_eq!(code(token), malformed(three), "{token}");
+        }
+        for token in ["a.b.c.d.e", "....", "e30.e30.c2ln.e30.e30", "?.?.?.?.?"] {
+            assert_eq!(code(token).0, Code::EncryptedToken, "{token}");
+        }
+        // in the order of the parts
+        assert_eq!(code("..?"), malformed("an empty part"));
+        assert_eq!(code("?.?.?").1, "the header is not canonical base64url without padding");
+        assert_eq!(code("e30.?.?").1, "the header has no `alg`");
+        let header = base64url::encode(r#"{"alg":"EdDSA"}"#);
+        assert_eq!(code(&format!("{header}.?.?")).1, "the payload is not canonical base64url without padding");
+        assert_eq!(code(&format!("{header}.e30.?")).1, "the signature is not canonical base64url without padding");
+        assert_eq!(code(&format!("{header}.e30.")), malformed("an empty part"));
+        let token = format!("{header}.e30.c2ln");
+        let parsed = parse(token.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!((parsed.message, parsed.signature.as_slice()), (format!("{header}.e30").as_bytes(), &b"sig"[..]));
     }
 }

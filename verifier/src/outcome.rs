@@ -4,6 +4,7 @@ use crate::claim_path::ClaimPath;
 use crate::condensed::{Basis, Window};
 use crate::confirmation::Confirmation;
 use crate::fetch::Fetch;
+use crate::json;
 use crate::time::Timestamp;
 use crate::trust::IssuerIndex;
 use serde_json::{Map, Value};
@@ -116,7 +117,7 @@ impl Verified {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name).and_then(Value::as_str)
+        json::get(&self.claims, name).and_then(Value::as_str)
     }
 }
 

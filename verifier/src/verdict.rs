@@ -12,6 +12,7 @@ use crate::documents::{Documents, Found, Stored};
 use crate::evidence::Evidence;
 use crate::fetch::{DocumentKind, Fetch};
 use crate::issuer::{Issuer, KeySource};
+use crate::json;
 use crate::jwk::PublicKey;
 use crate::jwks::KeySet;
 use crate::jwt::{self, Token, bare_type};
@@ -157,7 +158,7 @@ fn find_issuer<'t, 'c>(
     trust: &'t Trust,
     token: &'c Token<'_>,
 ) -> Result<(&'t Compiled, Option<&'c str>), Stop> {
-    let iss = match token.claims.get("iss") {
+    let iss = match json::get(&token.claims, "iss") {
         Some(Value::String(iss)) => iss,
         Some(_) => return deny(Code::ClaimInvalid, "`iss` is no text"),
         None => return deny(Code::ClaimMissing, "`iss` is missing"),
@@ -274,11 +275,11 @@ fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
     }
     let claims = &token.claims;
     // claims that only ID tokens have (OpenID Connect Core 1.0 sections 2, 3.1.3.6 and 3.3.2.11)
-    if let Some(name) = ["nonce", "at_hash", "c_hash"].iter().find(|name| claims.contains_key(**name)) {
+    if let Some(name) = ["nonce", "at_hash", "c_hash"].iter().find(|name| json::get(claims, name).is_some()) {
         return deny(Code::IdTokenNotAccepted, format!("`{name}` is a claim of ID tokens"));
     }
     // OpenID Connect Back-Channel Logout 1.0 section 2.4
-    if let Some(Value::Object(events)) = claims.get("events")
+    if let Some(Value::Object(events)) = json::get(claims, "events")
         && events.contains_key(logout_token::EVENT)
     {
         return deny(Code::TypeNotAllowed, "a logout token is no access token");
@@ -288,7 +289,7 @@ fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
 
 /// `aud`: a text or an array of texts (RFC 7519 section 4.1.3), one of them ours.
 pub(crate) fn check_audience(issuer: &Issuer, claims: &Map<String, Value>, required: bool) -> Result<(), Stop> {
-    let audiences: Vec<&str> = match claims.get("aud") {
+    let audiences: Vec<&str> = match json::get(claims, "aud") {
         None if !required => return Ok(()),
         None => return deny(Code::ClaimMissing, "`aud` is missing"),
         Some(Value::String(aud)) => vec![aud],
@@ -349,7 +350,7 @@ pub(crate) fn check_times(
 }
 
 pub(crate) fn check_claims(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Stop> {
-    if claims.get("sub").is_some_and(|sub| !sub.is_string()) {
+    if json::get(claims, "sub").is_some_and(|sub| !sub.is_string()) {
         return deny(Code::ClaimInvalid, "`sub` is no text");
     }
     match issuer.required_claims.iter().find(|required| !required.holds(claims)) {

@@ -1,0 +1,277 @@
+//! Strict JSON (RFC 8259, and RFC 7515 section 4 on duplicate names): UTF-8, no duplicate name at any depth, a cap on
+//! depth that holds while parsing, and nothing after the value.
+//!
+//! A duplicate name means that two readers may see two documents, so it is refused rather than resolved. The cap also
+//! bounds the recursion when a value is dropped: no value deeper than the cap is ever built.
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::fmt;
+
+/// The deepest cap that is honoured, whatever is asked: it keeps recursion far from the end of any stack.
+pub const DEEPEST: usize = 100;
+
+/// Why a text is not strict JSON. It tells the place, never the text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// It is no JSON, no UTF-8, or has something after the value.
+    Syntax {
+        /// line, from 1
+        line: usize,
+        /// column, from 1
+        column: usize,
+    },
+    /// A name occurs twice in one object.
+    DuplicateName,
+    /// Arrays and objects are nested deeper than the cap.
+    TooDeep,
+    /// It is JSON, but no object.
+    NotAnObject,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { line, column } => {
+                write!(f, "not JSON in UTF-8 (line {line}, column {column})")
+            }
+            Self::DuplicateName => f.write_str("a name occurs twice in one object"),
+            Self::TooDeep => f.write_str("nested too deep"),
+            Self::NotAnObject => f.write_str("not a JSON object"),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// The one JSON value that `bytes` hold, with at most `max_depth` arrays and objects inside each other.
+///
+/// # Errors
+/// [`JsonError`] where the text is anything but one strict JSON value.
+pub fn parse_value(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
+    read(bytes, max_depth, None)
+}
+
+/// The one JSON object that `bytes` hold; as [`parse_value`].
+///
+/// # Errors
+/// [`JsonError`] where the text is anything but one strict JSON object.
+pub fn parse_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>, JsonError> {
+    match parse_value(bytes, max_depth)? {
+        Value::Object(map) => Ok(map),
+        _ => Err(JsonError::NotAnObject),
+    }
+}
+
+/// The member of an object, by its name.
+#[inline(never)]
+pub fn get<'v>(members: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    members.get(name)
+}
+
+/// Drops an object. Its strings, dropped by code that is built for size, cost as much as to read them.
+#[inline(never)]
+pub fn discard(members: Map<String, Value>) {
+    drop(members);
+}
+
+/// Hands each element of an array over as it is read, so that no more than one of them is there at a time. The array is the
+/// only member of the one object that `bytes` hold, and has this name; its elements are no deeper than two.
+///
+/// # Errors
+/// What is wrong with the text, or what `each` says of an element.
+pub fn each_of(
+    bytes: &[u8],
+    name: &'static str,
+    each: &mut dyn FnMut(Value) -> Result<(), &'static str>,
+) -> Result<(), String> {
+    let mut elements = Elements { name, each, is_in_object: false, was_there: false, refused: None };
+    let value = read(bytes, 4, Some(&mut elements));
+    let Elements { was_there, refused, .. } = elements;
+    match value {
+        Err(error) => Err(refused.map_or_else(|| error.to_string(), str::to_owned)),
+        Ok(Value::Object(members)) if was_there && members.len() == 1 => Ok(()),
+        Ok(_) => Err(format!("it is not an object with one array alone, `{name}`")),
+    }
+}
+
+/// Reads the one value that `bytes` hold.
+fn read(bytes: &[u8], max_depth: usize, elements: Option<&mut Elements<'_>>) -> Result<Value, JsonError> {
+    let mut refusal = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let seed = Strict { depth_left: max_depth.min(DEEPEST), refusal: &mut refusal, elements };
+    let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    value.map_err(|error| refusal.unwrap_or(JsonError::Syntax { line: error.line(), column: error.column() }))
+}
+
+/// Where the elements of an array go that is not built: the member of this name of the outermost object.
+struct Elements<'e> {
+    name: &'static str,
+    each: &'e mut dyn FnMut(Value) -> Result<(), &'static str>,
+    is_in_object: bool,
+    was_there: bool,
+    refused: Option<&'static str>,
+}
+
+/// Builds a value, remembering why it stopped: serde's own errors carry text only. There is one such visitor, since each
+/// that is made for speed weighs 6 KB.
+struct Strict<'r, 'e> {
+    depth_left: usize,
+    refusal: &'r mut Option<JsonError>,
+    elements: Option<&'r mut Elements<'e>>,
+}
+
+impl Strict<'_, '_> {
+    fn refuse<E: serde::de::Error>(&mut self, why: JsonError) -> E {
+        *self.refusal = Some(why);
+        E::custom("refused")
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+        let Some(depth_left) = self.depth_left.checked_sub(1) else {
+            return Err(self.refuse(JsonError::TooDeep));
+        };
+        let mut values = Vec::new();
+        let elements = self.elements.take().filter(|elements| elements.is_in_object);
+        let Some(elements) = elements else {
+            while let Some(value) =
+                access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, elements: None })?
+            {
+                values.push(value);
+            }
+            return Ok(Value::Array(values));
+        };
+        elements.was_there = true;
+        while let Some(value) =
+            access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, elements: None })?
+        {
+            if let Err(why) = (elements.each)(value) {
+                elements.refused = Some(why);
+                return Err(serde::de::Error::custom("refused"));
+            }
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+        let Some(depth_left) = self.depth_left.checked_sub(1) else {
+            return Err(self.refuse(JsonError::TooDeep));
+        };
+        let mut map = Map::new();
+        let mut elements = self.elements.take().filter(|elements| !elements.is_in_object);
+        while let Some(name) = access.next_key::<String>()? {
+            let mut elements = elements.as_deref_mut().filter(|elements| elements.name == name);
+            if let Some(elements) = &mut elements {
+                elements.is_in_object = true;
+            }
+            let value = access.next_value_seed(Strict { depth_left, refusal: &mut *self.refusal, elements })?;
+            if map.insert(name, value).is_some() {
+                return Err(self.refuse(JsonError::DuplicateName));
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The elements that were handed over, and how it ended.
+    fn elements_of(text: &str) -> (Vec<Value>, Result<(), String>) {
+        let mut all = Vec::new();
+        let end = each_of(text.as_bytes(), "list", &mut |value| {
+            if value == json!("no") {
+                return Err("not this one");
+            }
+            all.push(value);
+            Ok(())
+        });
+        (all, end)
+    }
+
+    #[test]
+    fn each_element_is_handed_over() {
+        let (all, end) = elements_of(r#" { "list" : [1, {"list": [2]}, "x"] } "#);
+        assert_eq!((all, end), (vec![json!(1), json!({"list": [2]}), json!("x")], Ok(())));
+        assert_eq!(elements_of(r#"{"list":[]}"#), (Vec::new(), Ok(())));
+    }
+
+    #[test]
+    fn what_is_not_one_array_of_that_name_is_refused() {
+        let of = |text| elements_of(text).1.unwrap_err();
+        for text in [
+            "1",
+            "[]",
+            "[1]",
+            "{}",
+            r#"{"list":1}"#,
+            r#"{"list":{}}"#,
+            r#"{"list":{"list":[1]}}"#,
+            r#"{"list":[],"other":1}"#,
+            r#"{"other":{"list":[1]},"list":[]}"#,
+            r#"{"other":[]}"#,
+        ] {
+            assert_eq!(of(text), "it is not an object with one array alone, `list`", "{text}");
+        }
+        assert_eq!(of(r#"{"list":[1,"no",2]}"#), "not this one");
+        assert_eq!(of(r#"{"list":[[[[]]]]}"#), JsonError::TooDeep.to_string());
+        assert_eq!(of(r#"{"list":[{"a":1,"a":1}]}"#), JsonError::DuplicateName.to_string());
+        assert_eq!(of(r#"{"list":[1],"list":[1]}"#), JsonError::DuplicateName.to_string());
+        assert!(of(r#"{"list":[1"#).starts_with("not JSON"));
+        // no object in another is taken for it
+        assert_eq!(elements_of(r#"{"other":{"list":[1]},"list":[]}"#).0, Vec::<Value>::new());
+    }
+
+    #[test]
+    fn a_cap_beyond_the_deepest_is_the_deepest() {
+        let deep = format!("{}{}", "[".repeat(DEEPEST + 1), "]".repeat(DEEPEST + 1));
+        assert_eq!(parse_value(deep.as_bytes(), usize::MAX), Err(JsonError::TooDeep));
+        assert!(parse_value(&deep.as_bytes()[1..deep.len() - 1], usize::MAX).is_ok());
+    }
+}
