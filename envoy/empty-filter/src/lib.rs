@@ -3,6 +3,7 @@
 //!
 //! With the configuration `calls` it makes the host calls that admitting a remembered token needs (all headers read, the
 //! time, the token removed, two headers set, a counter), and nothing else: what they cost in the proxy whatever a filter does.
+//! With `reads` it makes those that change no header.
 #![allow(missing_docs, reason = "what the SDK's macro exports")]
 
 use proxy_wasm::hostcalls;
@@ -11,23 +12,35 @@ use proxy_wasm::types::{Action, ContextType, LogLevel, MapType, MetricType, Stat
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Warn);
-    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root { calls: None }) });
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root::default()) });
 }}
 
+#[derive(Default)]
 struct Root {
-    /// The counter to add to, where calls are made.
-    calls: Option<u32>,
+    calls: Option<Calls>,
+}
+
+/// The host calls that are made.
+#[derive(Clone, Copy)]
+struct Calls {
+    /// The counter to add to.
+    counter: u32,
+    /// Whether headers are changed.
+    changes: bool,
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
-        let wanted = self.get_plugin_configuration().is_some_and(|configuration| configuration == b"calls");
-        if wanted {
-            self.calls = hostcalls::define_metric(MetricType::Counter, "empty.calls").ok();
-        }
-        self.calls.is_some() == wanted
+        let changes = match self.get_plugin_configuration().as_deref() {
+            Some(b"calls") => true,
+            Some(b"reads") => false,
+            _ => return true,
+        };
+        let counter = hostcalls::define_metric(MetricType::Counter, "empty.calls").ok();
+        self.calls = counter.map(|counter| Calls { counter, changes });
+        self.calls.is_some()
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -40,7 +53,7 @@ impl RootContext for Root {
 }
 
 struct Stream {
-    calls: Option<u32>,
+    calls: Option<Calls>,
 }
 
 impl Context for Stream {}
@@ -48,20 +61,24 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
         match self.calls {
-            Some(counter) if make_calls(counter).is_err() => Action::Pause,
+            Some(calls) if calls.make().is_err() => Action::Pause,
             _ => Action::Continue,
         }
     }
 }
 
-fn make_calls(counter: u32) -> Result<(), Status> {
-    let map = MapType::HttpRequestHeaders;
-    all_headers(map)?;
-    hostcalls::get_current_time()?;
-    hostcalls::remove_map_value(map, "authorization")?;
-    hostcalls::set_map_value_bytes(map, "x-carded-subject", Some(b"person-00000001"))?;
-    hostcalls::set_map_value_bytes(map, "x-carded-role", Some(b"clerk"))?;
-    hostcalls::increment_metric(counter, 1)
+impl Calls {
+    fn make(self) -> Result<(), Status> {
+        let map = MapType::HttpRequestHeaders;
+        all_headers(map)?;
+        hostcalls::get_current_time()?;
+        if self.changes {
+            hostcalls::remove_map_value(map, "authorization")?;
+            hostcalls::set_map_value_bytes(map, "x-carded-subject", Some(b"person-00000001"))?;
+            hostcalls::set_map_value_bytes(map, "x-carded-role", Some(b"clerk"))?;
+        }
+        hostcalls::increment_metric(self.counter, 1)
+    }
 }
 
 /// Has the proxy write all headers into this module's memory, and looks at none of them.

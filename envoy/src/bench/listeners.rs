@@ -70,11 +70,12 @@ impl Listeners {
         self.add(name, Some(wasm(name, &json!({ "name": name, "vm_config": vm }))));
     }
 
-    /// A Wasm filter that makes the host calls that a remembered token needs, and does nothing else.
-    pub(super) fn calls(&mut self, name: &str, module: &Path) {
+    /// A Wasm filter that makes the host calls that a remembered token needs (`calls`), or those of them that change nothing
+    /// (`reads`), and does nothing else.
+    pub(super) fn calls(&mut self, name: &str, module: &Path, which: &str) {
         let code = json!({ "local": { "filename": module } });
         let vm = json!({ "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": code });
-        let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": "calls" });
+        let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": which });
         self.add(name, Some(wasm(name, &json!({ "name": name, "vm_config": vm, "configuration": configuration }))));
     }
 

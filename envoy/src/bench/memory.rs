@@ -23,6 +23,8 @@ use crate::module;
 use crate::run::{Envoy, Options as Run, free_port, scratch};
 
 const NAME: &str = "Carded";
+/// The one that is there before.
+const BEFORE: &str = "Carded before";
 pub(super) const MIB: f64 = 1024.0 * 1024.0;
 /// What Envoy calls the gauge of the VM's memory.
 const GAUGE: &str = "wasmcustom.carded.vm_memory_bytes";
@@ -66,9 +68,13 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, st
     }
     report.limits.push(Limit::figure("a filter's start: load, compile, configure", 0.4, " s", Spread::of(times)));
     // V8 compiles the whole of a module before its first call, so that a start is as long as the module is large
-    for (what, started) in [("without a filter", Started::None), ("with the empty Wasm filter", Started::Empty(empty))]
-    {
-        let seconds = start(version, started, "").await?;
+    let again = "with a second Carded of its own VM, where V8 has compiled the module for another";
+    for (what, started, token) in [
+        ("without a filter", Started::None, ""),
+        ("with the empty Wasm filter", Started::Empty(empty), ""),
+        (again, Started::Again(&configuration), &keys.token("ES256", 1)?),
+    ] {
+        let seconds = start(version, started, token).await?;
         report.figures.push((format!("start of a listener {what}"), format!("{seconds:.3} s")));
     }
     Ok(())
@@ -162,6 +168,8 @@ fn resident(envoy: &Envoy) -> Result<u64> {
 pub(super) enum Started<'a> {
     /// Carded with this configuration.
     Carded(&'a Value),
+    /// The same, beside another Carded that has started before.
+    Again(&'a Value),
     /// The filter that does nothing, in this module: what Envoy and V8 take for any filter.
     Empty(&'a Path),
     /// A listener without a filter.
@@ -172,14 +180,19 @@ pub(super) enum Started<'a> {
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Gives a running Envoy the listener by a file that it watches, and returns the seconds until it answers 200. The Envoy is a
-/// fresh one, because V8 keeps what it compiled.
+/// fresh one, because V8 keeps what it compiled: only [`Started::Again`] finds it there.
 ///
 /// # Errors
 /// When it does not start, or refuses the token.
 pub(super) async fn start(version: &str, filter: Started<'_>, token: &str) -> Result<f64> {
-    let mut listeners = Listeners::new(&module()?)?;
+    let (mut before, mut listeners) = (Listeners::new(&module()?)?, Listeners::new(&module()?)?);
     match filter {
         Started::Carded(configuration) => listeners.carded(NAME, configuration, true),
+        Started::Again(configuration) => {
+            before.carded(BEFORE, configuration, true);
+            listeners.carded(NAME, configuration, true);
+            listeners.carded(BEFORE, configuration, true);
+        }
         Started::Empty(module) => listeners.empty(NAME, module),
         Started::None => listeners.none(NAME),
     }
@@ -187,7 +200,7 @@ pub(super) async fn start(version: &str, filter: Started<'_>, token: &str) -> Re
     let (file, next) = (directory.join("listeners.json"), directory.join("listeners.next.json"));
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let (bootstrap, text) = listeners.bootstrap().listen(at).listeners_from_file(&file);
-    std::fs::write(&file, r#"{"resources":[]}"#)?;
+    std::fs::write(&file, before.bootstrap().listeners_text())?;
     std::fs::write(&next, text)?;
     let run = Run { concurrency: 1, directory: Some(directory), ..Run::version(version) };
     let envoy = Envoy::start(&bootstrap, &run).await?;
