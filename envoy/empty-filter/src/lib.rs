@@ -3,8 +3,11 @@
 //!
 //! With the configuration `calls` it makes the host calls that admitting a remembered token needs (all headers read, the
 //! time, the token removed, two headers set, a counter), and nothing else: what they cost in the proxy whatever a filter does.
-//! With `reads` it makes those that change no header.
+//! With `reads` it makes those that change no header; with `verify` and the arguments of Envoy's `verify_signature` it makes all
+//! of them and has that signature checked: what a new token takes.
 #![allow(missing_docs, reason = "what the SDK's macro exports")]
+
+use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -21,30 +24,36 @@ struct Root {
 }
 
 /// The host calls that are made.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Calls {
     /// The counter to add to.
     counter: u32,
     /// Whether headers are changed.
     changes: bool,
+    /// What is to be verified.
+    verify: Option<Rc<[u8]>>,
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
-        let changes = match self.get_plugin_configuration().as_deref() {
-            Some(b"calls") => true,
-            Some(b"reads") => false,
-            _ => return true,
+        let configuration = self.get_plugin_configuration().unwrap_or_default();
+        let (changes, verify) = match configuration.as_slice() {
+            b"calls" => (true, None),
+            b"reads" => (false, None),
+            other => match other.strip_prefix(b"verify") {
+                Some(arguments) => (true, Some(arguments.into())),
+                None => return true,
+            },
         };
         let counter = hostcalls::define_metric(MetricType::Counter, "empty.calls").ok();
-        self.calls = counter.map(|counter| Calls { counter, changes });
+        self.calls = counter.map(|counter| Calls { counter, changes, verify });
         self.calls.is_some()
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { calls: self.calls }))
+        Some(Box::new(Stream { calls: self.calls.clone() }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -60,7 +69,7 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        match self.calls {
+        match &self.calls {
             Some(calls) if calls.make().is_err() => Action::Pause,
             _ => Action::Continue,
         }
@@ -68,10 +77,17 @@ impl HttpContext for Stream {
 }
 
 impl Calls {
-    fn make(self) -> Result<(), Status> {
+    fn make(&self) -> Result<(), Status> {
         let map = MapType::HttpRequestHeaders;
         all_headers(map)?;
         hostcalls::get_current_time()?;
+        if let Some(arguments) = &self.verify {
+            // `{ bool result = 1; }`
+            let result = hostcalls::call_foreign_function("verify_signature", Some(arguments))?;
+            if result.as_deref() != Some(&[0x08, 1]) {
+                return Err(Status::BadArgument);
+            }
+        }
         if self.changes {
             hostcalls::remove_map_value(map, "authorization")?;
             hostcalls::set_map_value_bytes(map, "x-carded-subject", Some(b"person-00000001"))?;

@@ -28,6 +28,11 @@ const EMPTY: &str = "empty Wasm";
 /// What the proxy's side of admitting a remembered token costs.
 const READS: &str = "its host calls that change nothing";
 const CALLS: &str = "its host calls alone";
+/// With `verify_signature`; the key and the signature are of one algorithm.
+const VERIFY: [(&str, &str); 2] = [
+    ("RS256", "its host calls and `verify_signature` alone, RS256"),
+    ("ES256", "its host calls and `verify_signature` alone, ES256"),
+];
 const JWT: &str = "jwt_authn";
 const JWT_CACHED: &str = "jwt_authn, cached";
 const GRPC: &str = "ext_authz, gRPC";
@@ -65,8 +70,11 @@ impl World {
         let mut listeners = Listeners::new(&module()?)?;
         listeners.none(NONE);
         listeners.empty(EMPTY, empty);
-        listeners.calls(READS, empty, "reads");
-        listeners.calls(CALLS, empty, "calls");
+        listeners.calls(READS, empty, b"reads");
+        listeners.calls(CALLS, empty, b"calls");
+        for (algorithm, name) in VERIFY {
+            listeners.calls(name, empty, &[b"verify", keys.verify_signature(algorithm)?.as_slice()].concat());
+        }
         listeners.jwt_authn(JWT, &jwks, None);
         listeners.jwt_authn(JWT_CACHED, &jwks, Some(10_000));
         for (server, names) in servers.iter().zip([[GRPC, HTTP], [GRPC_CACHED, HTTP_CACHED]]) {
@@ -129,6 +137,9 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, pl
                 many.push(world.cell(name, UNCHECKED, requests.clone(), CONNECTIONS).await?);
                 one.push(world.cell(name, UNCHECKED, requests.clone(), 1).await?);
             }
+        }
+        if let Some((_, name)) = VERIFY.into_iter().find(|(of, _)| *of == algorithm) {
+            many.push(world.cell(name, algorithm, requests.clone(), CONNECTIONS).await?);
         }
         for name in CHECKING.into_iter().filter(|name| usual || !(name.starts_with("ext_authz") || *name == LOGGED)) {
             check(name, world.address(name).await?, algorithm, &token).await?;
@@ -224,7 +235,8 @@ fn limits(report: &mut Report, many: &[Cell], one: &[Cell]) -> Result<()> {
     Ok(())
 }
 
-/// What the processor time of a request with a remembered token is spent on, beyond the empty filter's.
+/// What the processor time is spent on: of a request with a remembered token beyond the empty filter's, and of one with a new token
+/// as a share of `jwt_authn`'s.
 fn spent(report: &mut Report, many: &[Cell]) -> Result<()> {
     let empty = find(many, EMPTY, UNCHECKED)?;
     let cells = [
@@ -237,6 +249,14 @@ fn spent(report: &mut Report, many: &[Cell]) -> Result<()> {
         let percent = (ratio - 1.0) * 100.0;
         let what = format!("a remembered token, processor time above the empty filter's: {what}");
         report.figures.push((what, format!("{percent:.0} %")));
+    }
+    for (algorithm, name) in VERIFY {
+        let theirs = find(many, JWT, algorithm)?;
+        for (what, cell) in [(name, find(many, name, algorithm)?), (CARDED, find(many, CARDED, algorithm)?)] {
+            let percent = cell.ratio(theirs, Sample::processor).median * 100.0;
+            let what = format!("a new {algorithm} token, processor time of `jwt_authn`'s: {what}");
+            report.figures.push((what, format!("{percent:.0} %")));
+        }
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! is Envoy and the filter, not a service.
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -70,12 +72,13 @@ impl Listeners {
         self.add(name, Some(wasm(name, &json!({ "name": name, "vm_config": vm }))));
     }
 
-    /// A Wasm filter that makes the host calls that a remembered token needs (`calls`), or those of them that change nothing
-    /// (`reads`), and does nothing else.
-    pub(super) fn calls(&mut self, name: &str, module: &Path, which: &str) {
+    /// A Wasm filter that makes host calls and does nothing else: those that a remembered token needs (`calls`), those of them that
+    /// change nothing (`reads`), or those that a new one needs (`verify` and the arguments of `verify_signature`).
+    pub(super) fn calls(&mut self, name: &str, module: &Path, which: &[u8]) {
         let code = json!({ "local": { "filename": module } });
         let vm = json!({ "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": code });
-        let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": which });
+        let which = STANDARD.encode(which);
+        let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.BytesValue", "value": which });
         self.add(name, Some(wasm(name, &json!({ "name": name, "vm_config": vm, "configuration": configuration }))));
     }
 

@@ -2,8 +2,8 @@
 //! claims, as providers make them.
 
 use anyhow::{Context, Result};
-use carded_verifier::Algorithm;
 use carded_verifier::sign::SigningKey;
+use carded_verifier::{Algorithm, PublicKey, base64url};
 use serde_json::{Map, Value, json};
 
 use crate::keys::now;
@@ -45,6 +45,29 @@ impl Keys {
         Ok(key.with_context(|| format!("no key for {algorithm}"))?.sign_claims(&claims(ISSUER, subject))?)
     }
 
+    /// What Envoy's `verify_signature` is asked for a token: `{ string hash_function = 1; bytes public_key = 2; bytes signature = 3;
+    /// bytes text = 4; }` with SHA-256.
+    ///
+    /// # Errors
+    /// When the algorithm is none of ours.
+    pub(super) fn verify_signature(&self, algorithm: &str) -> Result<Vec<u8>> {
+        let key = self.0.iter().find(|key| key.algorithm().name() == algorithm).context("no such key")?;
+        let jwk = key.public_jwk();
+        let (key, _) = PublicKey::from_jwk(jwk.as_object().context("a JWK is an object")?)?;
+        let token = self.token(algorithm, 1)?;
+        let (text, signature) = token.rsplit_once('.').context("a token")?;
+        let signature = base64url::decode(signature)?;
+        let signature = if algorithm.starts_with("ES") { ecdsa_sig_value(&signature) } else { signature };
+        let mut arguments = Vec::new();
+        let fields = [&b"sha256"[..], key.spki_der().context("a public key")?, &signature, text.as_bytes()];
+        for (number, field) in (1_u8..).zip(fields) {
+            // the number and the wire type 2, the length as a varint of two bytes, the bytes
+            arguments.extend([number << 3 | 2, field.len() as u8 | 0x80, (field.len() >> 7) as u8]);
+            arguments.extend_from_slice(field);
+        }
+        Ok(arguments)
+    }
+
     /// So many tokens, each for another subject.
     ///
     /// # Errors
@@ -52,6 +75,20 @@ impl Keys {
     pub(super) fn tokens(&self, algorithm: &str, number: usize) -> Result<Vec<String>> {
         (0..number).map(|subject| self.token(algorithm, subject)).collect()
     }
+}
+
+/// r and s of P-256 in DER (RFC 3279 section 2.2.3).
+fn ecdsa_sig_value(signature: &[u8]) -> Vec<u8> {
+    let mut numbers = Vec::new();
+    for number in signature.chunks(signature.len() / 2) {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        let number = &number[zeros..];
+        let sign = number.first().is_none_or(|first| *first >= 0x80);
+        numbers.extend([2, (number.len() + usize::from(sign)) as u8]);
+        numbers.extend(sign.then_some(0));
+        numbers.extend_from_slice(number);
+    }
+    [&[0x30, numbers.len() as u8], numbers.as_slice()].concat()
 }
 
 /// One key, always the same for the same seed.
