@@ -3,7 +3,7 @@
 //!
 //! The tables of curve25519-dalek itself are read in constant time, each entry of them for each digit: what secrets need, and
 //! signatures that everybody may see do not.
-use super::multiples::{self, Multiples};
+use super::multiples::{self, BASE_BITS, KEY_BITS, Multiples};
 use super::{RustCrypto, SignatureError, SignatureProvider};
 use crate::algorithm::Algorithm;
 use crate::jwk::{Material, PublicKey};
@@ -13,10 +13,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The most keys that have a table, and that are counted.
 const MOST: usize = 16;
-/// The bits of a digit where a key is multiplied: 52 additions, and 128 KiB for each key.
-const KEY_BITS: usize = 5;
-/// The same of the base point, which is there once: 32 additions, and 640 KiB.
-const BASE_BITS: usize = 8;
 /// Making a table costs as much as many checks, which it then makes cheaper: it is for keys that were used so often.
 const OFTEN: u32 = 16;
 /// What a key's uses are counted to, so that one that is not used any more makes room.

@@ -90,8 +90,8 @@ pub fn each_of(
     let Elements { was_there, refused, .. } = elements;
     match value {
         Err(error) => Err(refused.map_or_else(|| error.to_string(), str::to_owned)),
-        Ok(Value::Object(members)) if was_there && members.len() == 1 => Ok(()),
-        Ok(_) => Err(format!("it is not an object with one array alone, `{name}`")),
+        Ok(_) if was_there => Ok(()),
+        Ok(_) => Err(Elements::NOT_ALONE.to_owned()),
     }
 }
 
@@ -104,13 +104,23 @@ fn read(bytes: &[u8], max_depth: usize, elements: Option<&mut Elements<'_>>) -> 
     value.map_err(|error| refusal.unwrap_or(JsonError::Syntax { line: error.line(), column: error.column() }))
 }
 
-/// Where the elements of an array go that is not built: the member of this name of the outermost object.
+/// Where the elements of an array go that is not built: the one member, of this name, of the outermost object. Whatever else
+/// there is, is refused before it is read, so that nothing large is built.
 struct Elements<'e> {
     name: &'static str,
     each: &'e mut dyn FnMut(Value) -> Result<(), &'static str>,
     is_in_object: bool,
     was_there: bool,
     refused: Option<&'static str>,
+}
+
+impl Elements<'_> {
+    const NOT_ALONE: &'static str = "it is not an object with one array alone";
+
+    fn refuse<E: serde::de::Error>(&mut self, why: &'static str) -> E {
+        self.refused = Some(why);
+        E::custom("refused")
+    }
 }
 
 /// Builds a value, remembering why it stopped: serde's own errors carry text only. There is one such visitor, since each
@@ -176,8 +186,7 @@ impl<'de> Visitor<'de> for Strict<'_, '_> {
             return Err(self.refuse(JsonError::TooDeep));
         };
         let mut values = Vec::new();
-        let elements = self.elements.take().filter(|elements| elements.is_in_object);
-        let Some(elements) = elements else {
+        let Some(elements) = self.elements.take() else {
             while let Some(value) =
                 access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, elements: None })?
             {
@@ -185,14 +194,14 @@ impl<'de> Visitor<'de> for Strict<'_, '_> {
             }
             return Ok(Value::Array(values));
         };
+        if !elements.is_in_object {
+            return Err(elements.refuse(Elements::NOT_ALONE));
+        }
         elements.was_there = true;
         while let Some(value) =
             access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, elements: None })?
         {
-            if let Err(why) = (elements.each)(value) {
-                elements.refused = Some(why);
-                return Err(serde::de::Error::custom("refused"));
-            }
+            (elements.each)(value).map_err(|why| elements.refuse(why))?;
         }
         Ok(Value::Array(values))
     }
@@ -202,12 +211,18 @@ impl<'de> Visitor<'de> for Strict<'_, '_> {
             return Err(self.refuse(JsonError::TooDeep));
         };
         let mut map = Map::new();
-        let mut elements = self.elements.take().filter(|elements| !elements.is_in_object);
         while let Some(name) = access.next_key::<String>()? {
-            let mut elements = elements.as_deref_mut().filter(|elements| elements.name == name);
-            if let Some(elements) = &mut elements {
-                elements.is_in_object = true;
-            }
+            let elements = self.elements.as_deref_mut();
+            let elements = match elements {
+                Some(elements) if elements.is_in_object || elements.name != name => {
+                    return Err(elements.refuse(Elements::NOT_ALONE));
+                }
+                Some(elements) => {
+                    elements.is_in_object = true;
+                    Some(elements)
+                }
+                None => None,
+            };
             let value = access.next_value_seed(Strict { depth_left, refusal: &mut *self.refusal, elements })?;
             if map.insert(name, value).is_some() {
                 return Err(self.refuse(JsonError::DuplicateName));
@@ -257,12 +272,16 @@ mod tests {
             r#"{"other":{"list":[1]},"list":[]}"#,
             r#"{"other":[]}"#,
         ] {
-            assert_eq!(of(text), "it is not an object with one array alone, `list`", "{text}");
+            assert_eq!(of(text), Elements::NOT_ALONE, "{text}");
+        }
+        // before it is read: what follows is no JSON
+        for text in ["[?", r#"{"other":?"#, r#"{"list":{"a":?"#, r#"{"list":[],"other":?"#] {
+            assert_eq!(of(text), Elements::NOT_ALONE, "{text}");
         }
         assert_eq!(of(r#"{"list":[1,"no",2]}"#), "not this one");
         assert_eq!(of(r#"{"list":[[[[]]]]}"#), JsonError::TooDeep.to_string());
         assert_eq!(of(r#"{"list":[{"a":1,"a":1}]}"#), JsonError::DuplicateName.to_string());
-        assert_eq!(of(r#"{"list":[1],"list":[1]}"#), JsonError::DuplicateName.to_string());
+        assert_eq!(of(r#"{"list":[1],"list":[1]}"#), Elements::NOT_ALONE);
         assert!(of(r#"{"list":[1"#).starts_with("not JSON"));
         // no object in another is taken for it
         assert_eq!(elements_of(r#"{"other":{"list":[1]},"list":[]}"#).0, Vec::<Value>::new());

@@ -147,13 +147,13 @@ pub extern "C" fn ed25519(times: u32, good: u32) -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn ed25519_multiples(times: u32, good: u32) -> u32 {
     use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-    use multiples::Multiples;
+    use multiples::{BASE_BITS, KEY_BITS, Multiples};
     use std::sync::OnceLock;
     static BASE: OnceLock<Multiples> = OnceLock::new();
     static NEGATIVE: OnceLock<Multiples> = OnceLock::new();
     let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(&ED25519_KEY) else { return 0 };
-    let base = BASE.get_or_init(|| Multiples::new(&ED25519_BASEPOINT_POINT, 8));
-    let negative = NEGATIVE.get_or_init(|| Multiples::new(&-key.to_edwards(), 5));
+    let base = BASE.get_or_init(|| Multiples::new(&ED25519_BASEPOINT_POINT, BASE_BITS));
+    let negative = NEGATIVE.get_or_init(|| Multiples::new(&-key.to_edwards(), KEY_BITS));
     let message = hash(good);
     count(times, || multiples::verify(base, negative, &ED25519_KEY, &message, &ED25519))
 }
