@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use carded_filter::gate::{Around, Budget, Decision, Event, Gate, InMemory, Request, Step, Verdicts};
+use carded_gate::{Around, Budget, Decision, Event, Gate, InMemory, Request, Step, Verdicts};
 use carded_verifier::revocation::compact::MOST_BYTES;
 use carded_verifier::{DocumentKind, Documents, Fetch, FetchFailure, Reply, Timestamp};
 use serde_json::json;

@@ -34,5 +34,5 @@ pub fn lint_file(file: &Path, out: &mut dyn Write) -> Result<bool> {
 #[must_use]
 pub fn schema() -> String {
     // serde_json's own order of keys is alphabetical: the file changes only where the types do
-    format!("{:#}\n", carded_filter::gate::config::schema())
+    format!("{:#}\n", carded_gate::config::schema())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use carded_filter::gate::{Config, ConfigError, Gate};
+use carded_gate::{Config, ConfigError, Gate};
 use carded_verifier::RustCrypto;
 
 use crate::find::{Found, find};

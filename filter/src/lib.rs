@@ -1,6 +1,7 @@
 //! The Carded filter: verifies who is asking before a request reaches any service.
 //!
-//! [`gate`] is pure and decides; `host` makes the host calls of proxy-wasm and nothing else. See `ARCHITECTURE.md`.
+//! The gate (`filter/gate`) is pure and decides; `host` makes the host calls of proxy-wasm and nothing else. See
+//! `ARCHITECTURE.md`.
 
 // Nothing that a client, a provider or a wallet sends may panic: a panic kills the worker's VM.
 #![cfg_attr(
@@ -15,8 +16,6 @@
         clippy::string_slice
     )
 )]
-
-pub mod gate;
 
 #[cfg(target_os = "wasi")]
 mod host;

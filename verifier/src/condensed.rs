@@ -143,41 +143,49 @@ impl Condensed {
     }
 
     /// The issuer that vouches.
+    #[inline]
     pub fn issuer_index(&self) -> IssuerIndex {
         self.issuer
     }
 
     /// `iss`, as in the token. Who someone is, is this together with [`subject`](Self::subject).
+    #[inline]
     pub fn iss(&self) -> &str {
         &self.iss
     }
 
     /// For an issuer pattern: the tenant.
+    #[inline]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 
     /// `sub`.
+    #[inline]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
     /// What it is bound to (`cnf`): to be proven each time, however well the verdict is remembered.
+    #[inline]
     pub fn confirmation(&self) -> Option<&Confirmation> {
         self.confirmation.as_deref()
     }
 
     /// From when on it holds no more.
+    #[inline]
     pub fn ends(&self) -> Timestamp {
         self.window.until
     }
 
     /// By what it can be revoked; none where nothing can be.
+    #[inline]
     pub fn marks(&self) -> Option<&Marks> {
         self.marks.as_deref()
     }
 
     /// The claim at a path, one of those that were kept; `None` for any other.
+    #[inline]
     pub fn claim(&self, path: &ClaimPath) -> Option<&Value> {
         let at = self.paths.iter().position(|kept| kept == path)?;
         self.values.get(at)?.as_ref()
@@ -187,6 +195,7 @@ impl Condensed {
     ///
     /// `basis` is what [`Verified::condensed`] gave, and is brought up to date. While no document changed nothing is
     /// looked up.
+    #[inline]
     pub fn still_holds(&self, basis: &mut Basis, trust: &Trust, known: &Documents, now: Timestamp) -> bool {
         if now < self.window.from || now >= self.window.until {
             return false;

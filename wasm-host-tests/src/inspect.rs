@@ -70,6 +70,12 @@ impl Host {
         self.slots[worker + 1].vm.memory_bytes()
     }
 
+    /// How many instructions the VM of a worker (the first is 0) has run; 0 where they are not counted
+    /// ([`crate::GuestModule::counting`]).
+    pub fn instructions(&self, worker: usize) -> u64 {
+        self.slots[worker + 1].vm.instructions().unwrap_or(0)
+    }
+
     /// How many keys and bytes shared data holds.
     pub fn shared_data_size(&self) -> (usize, usize) {
         self.process.borrow().shared_size()

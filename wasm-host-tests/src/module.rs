@@ -9,6 +9,8 @@ use wasmtime::{Config, Engine, Module, OptLevel};
 pub struct GuestModule {
     pub(crate) engine: Engine,
     pub(crate) module: Module,
+    /// Whether its instructions are counted.
+    pub(crate) counts: bool,
 }
 
 impl GuestModule {
@@ -17,11 +19,24 @@ impl GuestModule {
     /// # Errors
     /// Says why the bytes are no module.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::compile(bytes, false)
+    }
+
+    /// Reads and compiles a file so that its instructions are counted ([`crate::Host::instructions`]).
+    ///
+    /// # Errors
+    /// As [`Self::from_file`].
+    pub fn counting(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Self::compile(&bytes, true)
+    }
+
+    fn compile(bytes: &[u8], counts: bool) -> Result<Self, String> {
         let mut config = Config::new();
-        config.cranelift_opt_level(OptLevel::Speed);
+        config.cranelift_opt_level(OptLevel::Speed).consume_fuel(counts);
         let engine = Engine::new(&config).map_err(|error| format!("wasmtime: {error:?}"))?;
         let module = Module::new(&engine, bytes).map_err(|error| format!("not a usable module: {error:?}"))?;
-        Ok(Self { engine, module })
+        Ok(Self { engine, module, counts })
     }
 
     /// Reads and compiles a file.

@@ -203,6 +203,9 @@ impl Vm {
             random: seed.random,
         };
         let mut store = Store::new(&module.engine, state);
+        if module.counts {
+            store.set_fuel(u64::MAX).map_err(|error| format!("{error:?}"))?;
+        }
         let mut linker = Linker::new(&module.engine);
         crate::imports::define(&mut linker).map_err(|error| format!("{error:?}"))?;
         let instance =
@@ -233,6 +236,11 @@ impl Vm {
     pub(crate) fn memory_bytes(&mut self) -> usize {
         let memory = self.store.data().memory;
         memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    /// How many instructions the guest has run, where they are counted.
+    pub(crate) fn instructions(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// Whether the guest exports such a callback.

@@ -45,11 +45,12 @@ pub(crate) fn run_all(
     for (package, example, what) in [
         ("carded-wasm-host", "policy_cost", "policies"),
         ("carded-wasm-host", "presentation_cost", "presentations"),
+        ("carded-wasm-host", "instruction_cost", "instructions of a request"),
         ("carded-wasm-host", "cache_cost", "what is remembered"),
         ("carded-wasm-host", "revocation_cost", "a million revoked entries"),
         ("carded-envoy", "presentation_flood", "a flood of presentations"),
     ] {
-        heading(&format!("What {what} cost"));
+        heading(&format!("Cost: {what}"));
         let part = run(workspace.cargo().args(["run", "--quiet", "-p", package, "--example", example]));
         missed.extend(part.err().map(|_| what));
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
-use carded_filter::gate::Refusal;
+use carded_gate::Refusal;
 use carded_verifier::Code;
 
 use crate::workspace::Workspace;

@@ -8,7 +8,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::npm;
 use crate::weigh;
-use crate::workspace::{Workspace, human_size, module_size, run, write_if_changed};
+use crate::workspace::{Workspace, human_size, module_size, read, run, write_if_changed};
 
 /// The target of the filter.
 pub(crate) const WASI: &str = "wasm32-wasip1";
@@ -34,28 +34,43 @@ pub(crate) fn ensure_target(workspace: &Workspace, target: &str) -> Result<()> {
 /// Builds the filter that operators run into `target/carded/carded.wasm`.
 pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, WASI)?;
-    run(workspace.cargo().args([
-        "build",
-        "-p",
-        "carded-filter",
-        "--lib",
-        "--profile",
-        "wasm",
-        "--target",
-        "wasm32-wasip1",
-    ]))?;
+    run(build_for_wasi(workspace)?.args(["-p", "carded-filter", "--lib", "--profile", "wasm"]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_filter.wasm");
     let small = optimize(workspace, &built, "", &NOT_CALLED, &STRIP)?;
     publish(workspace, &small, "carded.wasm")
+}
+
+/// `cargo build` for the filter's target. Panics name files: not where they lie on this machine, so that the module is the same
+/// wherever it is built, and smaller.
+fn build_for_wasi(workspace: &Workspace) -> Result<Command> {
+    let mut names = vec![(workspace.root.join(""), String::new())];
+    // each registry has a folder of its own there
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    if let Some(registries) = cargo_home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok()) {
+        names.extend(registries.flatten().map(|registry| (registry.path().join(""), String::new())));
+    }
+    names.sort();
+    // the standard library has this name, but where its sources are installed
+    let version = String::from_utf8(read(workspace.command("rustc").arg("-vV"))?)?;
+    if let Some(commit) = version.lines().find_map(|line| line.strip_prefix("commit-hash: ")) {
+        let sysroot = String::from_utf8(read(workspace.command("rustc").args(["--print", "sysroot"]))?)?;
+        names.push((Path::new(sysroot.trim()).join("lib/rustlib/src/rust/"), format!("/rustc/{commit}/")));
+    }
+    let flags: Vec<_> =
+        names.iter().map(|(folder, name)| format!("'--remap-path-prefix={}={name}'", folder.display())).collect();
+    let mut command = workspace.cargo();
+    command.args(["build", "--target", WASI, "--config"]);
+    command.arg(format!("target.{WASI}.rustflags=[{}]", flags.join(",")));
+    Ok(command)
 }
 
 /// Prints what each part of the module weighs. It is built once more for that, with the names of its functions.
 pub(crate) fn weigh(workspace: &Workspace) -> Result<()> {
     let shipped = std::fs::metadata(workspace.carded().join("carded.wasm"))?.len();
     let folder = workspace.cargo_target.join("weigh");
-    run(workspace
-        .cargo()
-        .args(["build", "--quiet", "-p", "carded-filter", "--lib", "--profile", "wasm", "--target", WASI])
+    run(build_for_wasi(workspace)?
+        .args(["--quiet", "-p", "carded-filter", "--lib", "--profile", "wasm"])
         .args(["--config", "profile.wasm.strip=\"debuginfo\"", "--target-dir"])
         .arg(&folder))?;
     let built = folder.join("wasm32-wasip1/wasm/carded_filter.wasm");
@@ -81,7 +96,7 @@ const NOT_CALLED: [&str; 9] = [
 /// Builds the filter that does nothing, as the benchmarks load it, into `target/carded/empty.wasm`, the same way.
 pub(crate) fn build_empty_filter(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, WASI)?;
-    run(workspace.cargo().args(["build", "-p", "carded-empty-filter", "--profile", "wasm", "--target", WASI]))?;
+    run(build_for_wasi(workspace)?.args(["-p", "carded-empty-filter", "--profile", "wasm"]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_empty_filter.wasm");
     let small = optimize(workspace, &built, "empty", &[], &STRIP)?;
     publish(workspace, &small, "empty.wasm")
@@ -111,9 +126,8 @@ fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&st
     if !not_called.is_empty() {
         options.extend(["--remove-exports", &removed]);
     }
-    // No data lies in the first kilobyte: the stack is there. What is called from one place only is not put into its caller where it
-    // is long: the way of a request would be one function of 80 KB, for which V8 finds worse code.
-    options.extend(["-Oz", "--low-memory-unused", "--one-caller-inline-max-function-size=100"]);
+    // no data lies in the first kilobyte: the stack is there; what the first pass leaves, the second makes smaller still
+    options.extend(["-Oz", "-Oz", "--low-memory-unused"]);
     options.extend(names);
     options.extend(FEATURES);
     let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;

@@ -1,4 +1,4 @@
-//! `#[derive(FromNode)]` for the filter's types that are read out of JSON (`filter/src/gate/config/tree.rs`).
+//! `#[derive(FromNode)]` for the filter's types that are read out of JSON (`filter/gate/src/config/tree.rs`).
 //!
 //! It reads serde's own attributes, so that serde, schemars and this say the same of a type:
 //! `deny_unknown_fields`, `default` and `rename_all` (`lowercase`, `snake_case`) on types; `rename`, `default`,
@@ -65,7 +65,7 @@ fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     Ok(quote! {
         const _: () = {
-            use crate::gate::config::tree;
+            use crate::config::tree;
             impl tree::FromNode for #ident {
                 fn from_node(node: &tree::Node<'_>) -> Self {
                     #body

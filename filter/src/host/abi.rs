@@ -10,6 +10,7 @@ use std::time::Duration;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 
 const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
 const NO_GRPC_STATUS: i32 = -1;
 
 #[link(wasm_import_module = "env")]
@@ -20,6 +21,13 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_buffer_bytes(kind: BufferType, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_pairs(kind: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        kind: MapType,
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_replace_header_map_value(
         kind: MapType,
         key: *const u8,
@@ -136,6 +144,23 @@ pub(super) fn header_map(kind: MapType) -> Option<Vec<u8>> {
     // SAFETY: as in `buffer`.
     let status = unsafe { proxy_get_header_map_pairs(kind, &raw mut data, &raw mut size) };
     (status == OK).then(|| take(data, size))
+}
+
+/// Whether a response certainly has no header of this name: a look at one costs less than all of them.
+pub(super) fn lacks_response_header(name: &[u8]) -> bool {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads the name before it returns, and writes a pointer as in `buffer`.
+    let status = unsafe {
+        proxy_get_header_map_value(
+            MapType::HttpResponseHeaders,
+            name.as_ptr(),
+            name.len(),
+            &raw mut data,
+            &raw mut size,
+        )
+    };
+    drop(take(data, size));
+    status == NOT_FOUND
 }
 
 /// Sets a request header to one value.

@@ -6,7 +6,7 @@ use carded_verifier::FetchFailure;
 use super::Nanos;
 use super::effects::call;
 use super::fetches::{GRACE, read_reply};
-use crate::gate::{Effected, Fetching, Inquiry};
+use carded_gate::{Effected, Fetching, Inquiry};
 
 /// A question, and who waits for its answer.
 pub(super) struct Asked {

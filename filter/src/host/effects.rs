@@ -5,7 +5,7 @@ use carded_verifier::FetchFailure;
 
 use super::fetches::{GRACE, read_reply};
 use super::{Nanos, abi};
-use crate::gate::{Came, Effect, EffectKind, Fetching};
+use carded_gate::{Came, Effect, EffectKind, Fetching};
 
 /// The calls of one VM. Lists: as many as people who sign in at this moment.
 #[derive(Default)]

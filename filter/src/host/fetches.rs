@@ -9,7 +9,7 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
 use super::slot::{Found, Head, Slot};
 use super::{Nanos, abi, lists, log};
-use crate::gate::{Fetching, Request};
+use carded_gate::{Fetching, Request};
 
 /// How long a lease or a call outlives the call's own timeout before it is taken for lost.
 pub(super) const GRACE: Duration = Duration::from_secs(1);

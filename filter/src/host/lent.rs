@@ -7,7 +7,7 @@ use carded_verifier::{RustCryptoWithTables, SignatureProvider};
 use proxy_wasm::types::{LogLevel, MetricType};
 
 use super::{abi, log};
-use crate::gate::Lent;
+use carded_gate::Lent;
 
 /// The counter of calls that failed; none while the host is put to the test, where a call may fail.
 static FAILED: AtomicU32 = AtomicU32::new(NONE);

@@ -8,7 +8,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use super::slot::{Head, Slot};
 use super::{Nanos, abi};
-use crate::gate::Request;
+use carded_gate::Request;
 
 /// Takes the reply of the publisher. True where the list says something else than before.
 pub(super) fn receive(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_wasm::types::MetricType;
 
 use super::abi;
-use crate::gate::Gate;
+use carded_gate::Gate;
 
 /// The metrics of one VM. A metric that the host does not want to define is not counted.
 pub(super) struct Metrics {

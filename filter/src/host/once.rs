@@ -7,7 +7,7 @@
 use carded_verifier::Timestamp;
 
 use super::abi;
-use crate::gate::{Cells, Once, Spent};
+use carded_gate::{Cells, Once, Spent};
 
 /// How many buckets there are: a power of two below 256.
 const BUCKETS: u8 = 128;

@@ -9,7 +9,7 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{abi, lent, log};
-use crate::gate::{Gate, config};
+use carded_gate::{Gate, config};
 
 /// The largest configuration that is read, in bytes.
 const MAX_CONFIGURATION: usize = 64 * 1024 * 1024;

@@ -8,7 +8,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use super::abi;
 use super::root::Shared;
 use super::waiters::{Phase, Progress};
-use crate::gate::{Refusal, Request, sets_our_cookie};
+use carded_gate::{Refusal, Request, sets_our_cookie};
 
 pub(super) struct Stream {
     context: u32,
@@ -76,7 +76,7 @@ impl Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, end_of_stream: bool) -> Action {
-        let request = abi::header_map(MapType::HttpRequestHeaders).and_then(Request::from_header_map);
+        let request = abi::header_map(MapType::HttpRequestHeaders).and_then(carded_fast::request);
         #[cfg(feature = "crash-test")]
         #[expect(clippy::panic, reason = "a forced crash, in modules for crash tests only")]
         if request.as_ref().is_some_and(|request| request.has("x-carded-crash")) {
@@ -129,6 +129,9 @@ impl HttpContext for Stream {
 
 /// An upstream cannot set a cookie of ours (threat 85).
 fn drop_our_cookies() {
+    if abi::lacks_response_header(b"set-cookie") {
+        return;
+    }
     let Some(response) = abi::header_map(MapType::HttpResponseHeaders).and_then(Request::from_header_map) else {
         return;
     };

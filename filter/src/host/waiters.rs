@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::Nanos;
 use super::effects::Done;
-use crate::gate::{Request, Waiting};
+use carded_gate::{Request, Waiting};
 
 /// All waiting requests of one worker together, in bytes of their headers.
 const MAX_BYTES: usize = 32 * 1024 * 1024;

@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::once::SharedOnce;
 use super::waiters::{Phase, Progress, Waiter, Waiters};
 use super::{Nanos, abi, log};
-use crate::gate::{Around, Budget, Changes, Effected, Gate, Reply, Request, Silent, Step, Verdicts};
+use carded_gate::{Around, Budget, Changes, Effected, Gate, Reply, Request, Step, Verdicts};
 
 /// How many waiters are answered in one callback: more than about 300 overflow the host's stack.
 const BATCH: usize = 64;
@@ -252,14 +252,14 @@ impl Worker {
             connection: &mut connection,
             now: now.timestamp(),
         };
-        let decision = self.gate.decide(&waiter.request, &self.known, &mut around, &mut Silent);
+        let decision = carded_fast::decide(&self.gate, &waiter.request, &self.known, &mut around);
         if decision.verified > 0 {
             self.metrics.verified_in(Duration::from_nanos(Nanos::now().0.saturating_sub(now.0)));
         }
         match decision.step {
             Step::Forward(changes) => {
                 if !apply(&changes) {
-                    let reply = crate::gate::Refusal::internal_error("the headers could not be set")
+                    let reply = carded_gate::Refusal::internal_error("the headers could not be set")
                         .reply(waiter.request.is_grpc());
                     self.refuse(&waiter, decision.rule, reply);
                     return;
