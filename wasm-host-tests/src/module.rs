@@ -27,8 +27,7 @@ impl GuestModule {
     /// # Errors
     /// As [`Self::from_file`].
     pub fn counting(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Self::compile(&bytes, true)
+        Self::compile(&read(path)?, true)
     }
 
     fn compile(bytes: &[u8], counts: bool) -> Result<Self, String> {
@@ -44,10 +43,7 @@ impl GuestModule {
     /// # Errors
     /// Names the file and, where it is missing, the command that builds it.
     pub fn from_file(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| {
-            format!("{}: {error}. Build the modules first: `cargo xtask build --crash`", path.display())
-        })?;
-        Self::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+        Self::from_bytes(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// Every import as `module name`, sorted: what the module can do to its host (threat 81).
@@ -57,6 +53,11 @@ impl GuestModule {
         imports.sort();
         imports
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path)
+        .map_err(|error| format!("{}: {error}. Build the modules first: `cargo xtask build --crash`", path.display()))
 }
 
 /// Where the filter under test lies: `CARDED_WASM`, else `target/carded/carded.wasm` of the workspace.

@@ -1,6 +1,6 @@
 //! The way of a request through the gate, built for speed.
 //!
-//! The module is built for size, and this crate alone for speed: what is generic or `#[inline]` in the gate and the verifier is
+//! Most of the module is built for size, and this crate for speed: what is generic or `#[inline]` in the gate and the verifier is
 //! compiled here, where it is called, so that marking a function there puts it on this way. Nothing is decided here.
 
 use carded_gate::{Around, Decision, Gate, Request, Silent};

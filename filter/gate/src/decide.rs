@@ -233,7 +233,9 @@ impl Gate {
             let sent = rule.otherwise.is_some() && !wanted.is_empty() && is_navigation(request);
             return Err(self.sign_in(&wanted, step_up.refusal(), sent, Some(step_up), at, around));
         }
-        if let Some(halt) = self.quiet_login(rule, &facts, at, around, &mut decision.cookies) {
+        if matches!(rule.asks, Asks::Optional(_))
+            && let Some(halt) = self.quiet_login(rule, &facts, at, around, &mut decision.cookies)
+        {
             return Err(halt);
         }
         if limited.is_some() {

@@ -22,19 +22,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 impl Gate {
     /// Sends a browser to the provider where that is to be tried; nothing where it goes on as it is, maybe with a cookie.
-    #[inline]
     pub(super) fn quiet_login(
-        &self,
-        rule: &Rule,
-        facts: &Facts<'_>,
-        at: At<'_>,
-        around: &mut Around<'_>,
-        cookies: &mut Vec<String>,
-    ) -> Option<Halt> {
-        if matches!(rule.asks, Asks::Optional(_)) { self.try_quietly(rule, facts, at, around, cookies) } else { None }
-    }
-
-    fn try_quietly(
         &self,
         rule: &Rule,
         facts: &Facts<'_>,

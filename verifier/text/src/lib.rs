@@ -1,7 +1,7 @@
 //! What every token is written in, read fast: strict JSON, and parts with dots between.
 //!
-//! This is a crate of its own so that only these lines are built for speed in the module: everything else there is built
-//! for size, and half of what the check of a new token costs us was spent here.
+//! This is a crate of its own so that these lines are built for speed in the module: most of what is there is built for
+//! size, and half of what the check of a new token costs us was spent here.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
