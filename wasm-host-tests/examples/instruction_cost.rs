@@ -13,17 +13,60 @@ use serde_json::{Map, Value, json};
 /// Where the fake clock starts.
 const START: u64 = 1_800_000_000;
 /// Requests before those that are counted, so that tables are there.
-const WARM: usize = 64;
+const WARM: usize = 320;
 /// Requests that are counted.
 const COUNTED: usize = 64;
 const ISSUER: &str = "https://idp.example.com";
 
 fn main() -> Result<(), String> {
     let path = std::env::args_os().nth(1).map_or_else(filter_path, Into::into);
-    let module = GuestModule::counting(&path)?;
+    if std::env::args().nth(2).as_deref() == Some("--entered") {
+        return entered(&GuestModule::telling(&path)?);
+    }
     println!("| request (mean of {COUNTED}) | instructions |\n|---|---:|");
+    each(&GuestModule::counting(&path)?, |what, host, request| {
+        let mut start = 0;
+        for number in 0..WARM + COUNTED {
+            if number == WARM {
+                start = host.instructions(0);
+            }
+            pass(what, host, request(number)?)?;
+        }
+        println!("| {what} | {} |", (host.instructions(0) - start) / COUNTED as u64);
+        Ok(())
+    })
+}
+
+/// Prints the numbers of the functions that requests run through, in the order of their first call.
+fn entered(module: &GuestModule) -> Result<(), String> {
+    let mut all = Vec::new();
+    each(module, |what, host, request| {
+        for number in 0..WARM {
+            pass(what, host, request(number)?)?;
+        }
+        host.entered(0);
+        pass(what, host, request(WARM)?)?;
+        for function in host.entered(0) {
+            if !all.contains(&function) {
+                all.push(function);
+            }
+        }
+        Ok(())
+    })?;
+    all.iter().for_each(|function| println!("{function}"));
+    Ok(())
+}
+
+/// The request of this number.
+type Requests<'r> = &'r dyn Fn(usize) -> Result<Request, String>;
+
+/// Does this with the requests of each kind.
+fn each(
+    module: &GuestModule,
+    mut measure: impl FnMut(&str, &mut Host, Requests<'_>) -> Result<(), String>,
+) -> Result<(), String> {
     let keys: Vec<_> = ["RS256", "ES256", "EdDSA"].into_iter().zip(1..).map(key).collect::<Result<_, _>>()?;
-    let mut host = world(&module, &keys, 10_000)?;
+    let mut host = world(module, &keys, 10_000)?;
     let session = agency::enter(&mut host);
     let request =
         |path: &str| Request::get(path).header("user-agent", "wrk").header("x-request-id", "b3a8c7a2-6f0e-4a5b");
@@ -33,29 +76,21 @@ fn main() -> Result<(), String> {
         ("a token, remembered", request("/api/orders/7").bearer(&remembered)),
         ("a session, remembered", request("/wine/red").header("cookie", session.as_str())),
     ] {
-        row(&mut host, what, |_| Ok(request.clone()))?;
+        measure(what, &mut host, &|_| Ok(request.clone()))?;
     }
     for key in &keys {
-        let mut host = world(&module, &keys, 0)?;
+        let mut host = world(module, &keys, 0)?;
         let what = format!("a new token, {}", key.algorithm().name());
-        row(&mut host, &what, |number| Ok(request("/api/orders/7").bearer(&token(key, number)?)))?;
+        measure(&what, &mut host, &|number| Ok(request("/api/orders/7").bearer(&token(key, number)?)))?;
     }
     Ok(())
 }
 
-fn row(host: &mut Host, what: &str, request: impl Fn(usize) -> Result<Request, String>) -> Result<(), String> {
-    let mut start = 0;
-    for number in 0..WARM + COUNTED {
-        if number == WARM {
-            start = host.instructions(0);
-        }
-        let outcome = host.ask(request(number)?);
-        if !matches!(outcome, Outcome::Passed(_)) {
-            return Err(format!("{what} was not let through: {outcome:?}"));
-        }
+fn pass(what: &str, host: &mut Host, request: Request) -> Result<(), String> {
+    match host.ask(request) {
+        Outcome::Passed(_) => Ok(()),
+        other => Err(format!("{what} was not let through: {other:?}")),
     }
-    println!("| {what} | {} |", (host.instructions(0) - start) / COUNTED as u64);
-    Ok(())
 }
 
 fn key((algorithm, seed): (&str, u8)) -> Result<SigningKey, String> {

@@ -76,6 +76,12 @@ impl Host {
         self.slots[worker + 1].vm.instructions().unwrap_or(0)
     }
 
+    /// The functions that the VM of a worker (the first is 0) entered since this was asked last, in the order in which they
+    /// first were; none where it does not tell ([`crate::GuestModule::telling`]).
+    pub fn entered(&mut self, worker: usize) -> Vec<u32> {
+        self.slots[worker + 1].vm.entered()
+    }
+
     /// How many keys and bytes shared data holds.
     pub fn shared_data_size(&self) -> (usize, usize) {
         self.process.borrow().shared_size()

@@ -11,6 +11,8 @@ pub struct GuestModule {
     pub(crate) module: Module,
     /// Whether its instructions are counted.
     pub(crate) counts: bool,
+    /// Whether it tells of the functions that are entered.
+    pub(crate) tells: bool,
 }
 
 impl GuestModule {
@@ -20,6 +22,15 @@ impl GuestModule {
     /// Says why the bytes are no module.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         Self::compile(bytes, false)
+    }
+
+    /// Reads and compiles a module that tells of each function that is entered, by its number, with an import `env.entered`
+    /// ([`crate::Host::entered`]).
+    ///
+    /// # Errors
+    /// As [`Self::from_file`].
+    pub fn telling(path: &Path) -> Result<Self, String> {
+        Ok(Self { tells: true, ..Self::from_file(path)? })
     }
 
     /// Reads and compiles a file so that its instructions are counted ([`crate::Host::instructions`]).
@@ -35,7 +46,7 @@ impl GuestModule {
         config.cranelift_opt_level(OptLevel::Speed).consume_fuel(counts);
         let engine = Engine::new(&config).map_err(|error| format!("wasmtime: {error:?}"))?;
         let module = Module::new(&engine, bytes).map_err(|error| format!("not a usable module: {error:?}"))?;
-        Ok(Self { engine, module, counts })
+        Ok(Self { engine, module, counts, tells: false })
     }
 
     /// Reads and compiles a file.

@@ -94,6 +94,8 @@ pub(crate) struct VmState {
     pub(crate) tick_serial: Option<(u64, std::time::Duration)>,
     pub(crate) environment: Vec<(String, String)>,
     random: u64,
+    /// The functions that were entered, in the order in which they first were.
+    entered: Vec<u32>,
 }
 
 impl VmState {
@@ -201,6 +203,7 @@ impl Vm {
             tick_serial: None,
             environment: seed.environment,
             random: seed.random,
+            entered: Vec::new(),
         };
         let mut store = Store::new(&module.engine, state);
         if module.counts {
@@ -208,6 +211,15 @@ impl Vm {
         }
         let mut linker = Linker::new(&module.engine);
         crate::imports::define(&mut linker).map_err(|error| format!("{error:?}"))?;
+        if module.tells {
+            let tell = |mut guest: Caller<'_, VmState>, function: u32| {
+                let entered = &mut guest.data_mut().entered;
+                if !entered.contains(&function) {
+                    entered.push(function);
+                }
+            };
+            linker.func_wrap("env", "entered", tell).map_err(|error| format!("{error:?}"))?;
+        }
         let instance =
             linker.instantiate(&mut store, &module.module).map_err(|error| format!("cannot start: {error:?}"))?;
         if instance.get_func(&mut store, "proxy_abi_version_0_2_1").is_none() {
@@ -241,6 +253,11 @@ impl Vm {
     /// How many instructions the guest has run, where they are counted.
     pub(crate) fn instructions(&self) -> Option<u64> {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
+    }
+
+    /// The functions that were entered since this was asked last, in the order in which they first were.
+    pub(crate) fn entered(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.state().entered)
     }
 
     /// Whether the guest exports such a callback.

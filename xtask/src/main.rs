@@ -11,6 +11,7 @@ mod generated;
 mod modules;
 mod npm;
 mod oci;
+mod order;
 mod package;
 mod pages;
 mod sbom;
@@ -63,6 +64,9 @@ enum Command {
         /// Also print what each part of the filter weighs
         #[arg(long, conflicts_with_all = ["crash", "web", "demo"])]
         weights: bool,
+        /// Also find anew which functions of the filter stand first (filter/order.txt)
+        #[arg(long, conflicts_with_all = ["crash", "web", "demo"])]
+        order: bool,
     },
     /// Run every test: units, vectors, the wasmtime host, real Envoy, a real browser
     Test {
@@ -123,6 +127,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Build { crash: true, .. } => modules::build_crash(&workspace),
+        Command::Build { order: true, .. } => {
+            order::write(&workspace)?;
+            modules::build_filter(&workspace)
+        }
         Command::Build { weights: true, .. } => {
             modules::build_filter(&workspace)?;
             modules::weigh(&workspace)

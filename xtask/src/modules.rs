@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::npm;
+use crate::order;
 use crate::weigh;
 use crate::workspace::{Workspace, human_size, module_size, read, run, write_if_changed};
 
@@ -33,11 +34,16 @@ pub(crate) fn ensure_target(workspace: &Workspace, target: &str) -> Result<()> {
 
 /// Builds the filter that operators run into `target/carded/carded.wasm`.
 pub(crate) fn build_filter(workspace: &Workspace) -> Result<()> {
+    let named = std::fs::read(named_filter(workspace)?)?;
+    publish(workspace, &order::put(workspace, &named)?, "carded.wasm")
+}
+
+/// The filter with the names of its functions, where it lies.
+pub(crate) fn named_filter(workspace: &Workspace) -> Result<PathBuf> {
     ensure_target(workspace, WASI)?;
     run(build_for_wasi(workspace)?.args(["-p", "carded-filter", "--lib", "--profile", "wasm"]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_filter.wasm");
-    let small = optimize(workspace, &built, "", &NOT_CALLED, &STRIP)?;
-    publish(workspace, &small, "carded.wasm")
+    optimize(workspace, &built, "carded.wasm", &NOT_CALLED, &["-g"])
 }
 
 /// `cargo build` for the filter's target. Panics name files: not where they lie on this machine, so that the module is the same
@@ -65,17 +71,10 @@ fn build_for_wasi(workspace: &Workspace) -> Result<Command> {
     Ok(command)
 }
 
-/// Prints what each part of the module weighs. It is built once more for that, with the names of its functions.
+/// Prints what each part of the module weighs.
 pub(crate) fn weigh(workspace: &Workspace) -> Result<()> {
     let shipped = std::fs::metadata(workspace.carded().join("carded.wasm"))?.len();
-    let folder = workspace.cargo_target.join("weigh");
-    run(build_for_wasi(workspace)?
-        .args(["--quiet", "-p", "carded-filter", "--lib", "--profile", "wasm"])
-        .args(["--config", "profile.wasm.strip=\"debuginfo\"", "--target-dir"])
-        .arg(&folder))?;
-    let built = folder.join("wasm32-wasip1/wasm/carded_filter.wasm");
-    let named = optimize(workspace, &built, "weigh", &NOT_CALLED, &["-g"])?;
-    println!("\n{}", weigh::table(&named, usize::try_from(shipped)?)?);
+    println!("\n{}", weigh::table(&named_filter(workspace)?, usize::try_from(shipped)?)?);
     Ok(())
 }
 
@@ -98,16 +97,16 @@ pub(crate) fn build_empty_filter(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, WASI)?;
     run(build_for_wasi(workspace)?.args(["-p", "carded-empty-filter", "--profile", "wasm"]))?;
     let built = workspace.cargo_target.join("wasm32-wasip1/wasm/carded_empty_filter.wasm");
-    let small = optimize(workspace, &built, "empty", &[], &STRIP)?;
-    publish(workspace, &small, "empty.wasm")
+    let small = optimize(workspace, &built, "empty.wasm", &[], &STRIP)?;
+    publish(workspace, &std::fs::read(small)?, "empty.wasm")
 }
 
 /// Nothing in the module that only people read.
 const STRIP: [&str; 3] = ["--strip-debug", "--strip-producers", "--strip-target-features"];
 
-/// Makes a module smaller with Binaryen's `wasm-opt`. It takes a minute, so an unchanged module is not done again. What was
-/// made is kept in this folder below `optimized/`. These exports (a `*` at the end stands for any rest) go.
-fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&str], names: &[&str]) -> Result<PathBuf> {
+/// Makes a module smaller with Binaryen's `wasm-opt`. It takes a minute, so an unchanged module is not done again: what was
+/// made is kept under this name below `optimized/`. These exports (a `*` at the end stands for any rest) go.
+fn optimize(workspace: &Workspace, built: &Path, name: &str, not_called: &[&str], names: &[&str]) -> Result<PathBuf> {
     // what the compiler was allowed to use; nothing else is to appear in the module
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
@@ -118,16 +117,17 @@ fn optimize(workspace: &Workspace, built: &Path, folder: &str, not_called: &[&st
         "--enable-multivalue",
     ];
     let tools = npm::install(workspace, "xtask/npm", "build-tools")?;
-    let folder = workspace.cargo_target.join("optimized").join(folder);
+    let folder = workspace.cargo_target.join("optimized");
     std::fs::create_dir_all(&folder)?;
-    let (small, seen) = (folder.join("carded_filter.wasm"), folder.join("input"));
+    let (small, seen) = (folder.join(name), folder.join(name).with_extension("input"));
     let removed = format!("--pass-arg=remove-exports@{}", not_called.join(","));
     let mut options = Vec::new();
     if !not_called.is_empty() {
         options.extend(["--remove-exports", &removed]);
     }
-    // no data lies in the first kilobyte: the stack is there; what the first pass leaves, the second makes smaller still
-    options.extend(["-Oz", "-Oz", "--low-memory-unused"]);
+    // no data lies in the first kilobyte: the stack is there; what the first pass leaves, the second makes smaller still. What
+    // is called in one place moves there, but no function grows so large that what a request needs of it lies far apart
+    options.extend(["-Oz", "-Oz", "--low-memory-unused", "--one-caller-inline-max-function-size=1000"]);
     options.extend(names);
     options.extend(FEATURES);
     let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
@@ -157,18 +157,23 @@ pub(crate) fn build_crash(workspace: &Workspace) -> Result<()> {
         .args(["build", "-p", "carded-filter", "--lib", "--features", "crash-test", "--release"])
         .args(["--target", "wasm32-wasip1", "--target-dir"])
         .arg(&target))?;
-    publish(workspace, &target.join("wasm32-wasip1/release/carded_filter.wasm"), "carded-crash.wasm")
+    publish(workspace, &std::fs::read(target.join("wasm32-wasip1/release/carded_filter.wasm"))?, "carded-crash.wasm")
 }
 
 /// Builds the browser's verifier and its page into `target/carded/web/`. Modules for browsers travel compressed, and
 /// `wasm-opt` makes that larger (the wallet's by 4 %, where the module itself shrinks by 9 %): they stay as they are.
 pub(crate) fn build_web(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace, BROWSER)?;
-    // wasm-bindgen reads which features the module uses from a section that a full strip would take away
-    run(workspace
-        .cargo()
-        .args(["build", "-p", "carded-web", "--lib", "--profile", "wasm", "--target", "wasm32-unknown-unknown"])
-        .args(["--config", "profile.wasm.strip=\"debuginfo\""]))?;
+    run(workspace.cargo().args([
+        "build",
+        "-p",
+        "carded-web",
+        "--lib",
+        "--profile",
+        "wasm",
+        "--target",
+        "wasm32-unknown-unknown",
+    ]))?;
     let module = workspace.cargo_target.join("wasm32-unknown-unknown/wasm/carded_web.wasm");
     let out = workspace.carded().join("web");
     // the library behind the `wasm-bindgen` command, pinned to the same version: no installed tool can be of another one
@@ -203,9 +208,8 @@ fn pages(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(pages)
 }
 
-fn publish(workspace: &Workspace, built: &Path, name: &str) -> Result<()> {
-    let bytes = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
-    write_if_changed(&workspace.carded().join(name), &bytes)?;
-    println!("target/carded/{name} ({})", human_size(bytes.len()));
+fn publish(workspace: &Workspace, module: &[u8], name: &str) -> Result<()> {
+    write_if_changed(&workspace.carded().join(name), module)?;
+    println!("target/carded/{name} ({})", human_size(module.len()));
     Ok(())
 }

@@ -61,10 +61,7 @@ pub(crate) fn check_types(workspace: &Workspace) -> Result<()> {
 /// Compiles the module and makes its bindings; answers the folder with both.
 fn bindings(workspace: &Workspace, build: Build) -> Result<PathBuf> {
     let mut cargo = workspace.cargo();
-    cargo
-        .args(["build", "-p", "carded-wallet", "--lib", "--profile", "wasm", "--target", BROWSER])
-        // wasm-bindgen reads which features the module uses from a section that a full strip would take away
-        .args(["--config", "profile.wasm.strip=\"debuginfo\""]);
+    cargo.args(["build", "-p", "carded-wallet", "--lib", "--profile", "wasm", "--target", BROWSER]);
     // Cargo names the module of both builds alike: `check_mark` sees to it that one is never taken for the other.
     run(cargo.args((build == Build::Demo).then_some(["--features", "demo"]).into_iter().flatten()))?;
     let module = workspace.cargo_target.join(BROWSER).join("wasm/carded_wallet.wasm");

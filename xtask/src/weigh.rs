@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use wasmparser::{KnownCustom, Name, Parser, Payload};
+use wasmparser::{Parser, Payload};
+
+use crate::order;
 
 /// Parts that weigh less than this are summed up in one line.
 const LEAST: usize = 4_000;
@@ -30,7 +32,7 @@ pub(crate) fn table(module: &Path, shipped: usize) -> Result<String> {
 fn parts(module: &[u8]) -> Result<BTreeMap<String, usize>> {
     let mut imported = 0_u32;
     let mut sizes = Vec::new();
-    let mut names: BTreeMap<u32, String> = BTreeMap::new();
+    let names = order::names(module)?;
     let mut parts: BTreeMap<String, usize> = BTreeMap::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
@@ -43,18 +45,6 @@ fn parts(module: &[u8]) -> Result<BTreeMap<String, usize>> {
             Payload::DataSection(section) => {
                 parts.insert("data: texts and tables".to_owned(), section.range().len());
             }
-            Payload::CustomSection(section) => {
-                if let KnownCustom::Name(reader) = section.as_known() {
-                    for subsection in reader {
-                        if let Name::Function(map) = subsection? {
-                            for naming in map {
-                                let naming = naming?;
-                                names.insert(naming.index, naming.name.to_owned());
-                            }
-                        }
-                    }
-                }
-            }
             _ => {}
         }
     }
@@ -66,8 +56,7 @@ fn parts(module: &[u8]) -> Result<BTreeMap<String, usize>> {
 }
 
 /// The crate that a function is of: the first one in its path, and that of the type for a method of a foreign trait.
-fn part_of(symbol: &str) -> String {
-    let path = format!("{:#}", rustc_demangle::demangle(symbol));
+fn part_of(path: &str) -> String {
     let mut words = path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let found = words.find(|word| !word.is_empty() && !matches!(*word, "as" | "dyn" | "mut" | "impl"));
     match found {
@@ -85,14 +74,14 @@ mod tests {
 
     #[test]
     fn functions_belong_to_crates() {
-        for (symbol, part) in [
-            ("_ZN13carded_filter4host6worker6Worker6settle17h6407d4aa3aad670fE", "`carded_filter`"),
-            ("_RNvMNtCsi9YzqDQQz2q_5alloc6stringNtB2_6String4push", "Rust's own library"),
-            ("_ZN47_$LT$p256..Scalar$u20$as$u20$core..ops..Mul$GT$3mul17h6407d4aa3aad670fE", "`p256`"),
+        for (path, part) in [
+            ("carded_filter::host::worker::Worker::settle", "`carded_filter`"),
+            ("<alloc::string::String>::push", "Rust's own library"),
+            ("<p256::Scalar as core::ops::Mul>::mul", "`p256`"),
             ("proxy_on_tick", "allocator, start and callbacks"),
             ("", "allocator, start and callbacks"),
         ] {
-            assert_eq!(part_of(symbol), part, "{symbol}");
+            assert_eq!(part_of(path), part, "{path}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! With the configuration `calls` it makes the host calls that admitting a remembered token needs (all headers read, the
 //! time, the token removed, two headers set, a counter), and nothing else: what they cost in the proxy whatever a filter does.
-//! With `reads` it makes those that change no header; with `verify` and the arguments of Envoy's `verify_signature` it makes all
+//! With `session` it makes those of a remembered session; with `reads` those of a token that change no header; with `verify` and the arguments of Envoy's `verify_signature` it makes all
 //! of them and has that signature checked: what a new token takes.
 #![allow(missing_docs, reason = "what the SDK's macro exports")]
 
@@ -28,27 +28,43 @@ struct Root {
 struct Calls {
     /// The counter to add to.
     counter: u32,
-    /// Whether headers are changed.
-    changes: bool,
+    /// What the request brings.
+    brings: Brings,
     /// What is to be verified.
     verify: Option<Rc<[u8]>>,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brings {
+    Token,
+    /// A token, of which nothing is taken or told.
+    Unchanged,
+    /// A session: whether it was ended elsewhere is in shared data, and the response sets no cookie of its name.
+    Session,
+}
+
+/// A value in shared data, as long as the one that is looked at for a session.
+const SHARED: &str = "empty.shared";
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         let configuration = self.get_plugin_configuration().unwrap_or_default();
-        let (changes, verify) = match configuration.as_slice() {
-            b"calls" => (true, None),
-            b"reads" => (false, None),
+        let (brings, verify) = match configuration.as_slice() {
+            b"calls" => (Brings::Token, None),
+            b"reads" => (Brings::Unchanged, None),
+            b"session" => (Brings::Session, None),
             other => match other.strip_prefix(b"verify") {
-                Some(arguments) => (true, Some(arguments.into())),
+                Some(arguments) => (Brings::Token, Some(arguments.into())),
                 None => return true,
             },
         };
+        if brings == Brings::Session && hostcalls::set_shared_data(SHARED, Some(&[0; 24]), None).is_err() {
+            return false;
+        }
         let counter = hostcalls::define_metric(MetricType::Counter, "empty.calls").ok();
-        self.calls = counter.map(|counter| Calls { counter, changes, verify });
+        self.calls = counter.map(|counter| Calls { counter, brings, verify });
         self.calls.is_some()
     }
 
@@ -74,6 +90,17 @@ impl HttpContext for Stream {
             _ => Action::Continue,
         }
     }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        match &self.calls {
+            Some(Calls { brings: Brings::Session, .. })
+                if hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, "set-cookie").is_err() =>
+            {
+                Action::Pause
+            }
+            _ => Action::Continue,
+        }
+    }
 }
 
 impl Calls {
@@ -88,10 +115,18 @@ impl Calls {
                 return Err(Status::BadArgument);
             }
         }
-        if self.changes {
-            hostcalls::remove_map_value(map, "authorization")?;
-            hostcalls::set_map_value_bytes(map, "x-carded-subject", Some(b"person-00000001"))?;
-            hostcalls::set_map_value_bytes(map, "x-carded-role", Some(b"clerk"))?;
+        match self.brings {
+            Brings::Token => {
+                hostcalls::remove_map_value(map, "authorization")?;
+                hostcalls::set_map_value_bytes(map, "x-carded-subject", Some(b"person-00000001"))?;
+                hostcalls::set_map_value_bytes(map, "x-carded-role", Some(b"clerk"))?;
+            }
+            Brings::Unchanged => {}
+            Brings::Session => {
+                hostcalls::get_shared_data(SHARED)?;
+                hostcalls::remove_map_value(map, "cookie")?;
+                hostcalls::set_map_value_bytes(map, "x-carded-over-21", Some(b"true"))?;
+            }
         }
         hostcalls::increment_metric(self.counter, 1)
     }

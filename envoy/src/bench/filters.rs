@@ -28,6 +28,7 @@ const EMPTY: &str = "empty Wasm";
 /// What the proxy's side of admitting a remembered token costs.
 const READS: &str = "its host calls that change nothing";
 const CALLS: &str = "its host calls alone";
+const SESSION_CALLS: &str = "a session's host calls alone";
 /// With `verify_signature`; the key and the signature are of one algorithm.
 const VERIFY: [(&str, &str); 2] = [
     ("RS256", "its host calls and `verify_signature` alone, RS256"),
@@ -72,6 +73,7 @@ impl World {
         listeners.empty(EMPTY, empty);
         listeners.calls(READS, empty, b"reads");
         listeners.calls(CALLS, empty, b"calls");
+        listeners.calls(SESSION_CALLS, empty, b"session");
         for (algorithm, name) in VERIFY {
             listeners.calls(name, empty, &[b"verify", keys.verify_signature(algorithm)?.as_slice()].concat());
         }
@@ -149,7 +151,9 @@ pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, pl
             }
         }
     }
-    many.push(world.cell(SHOP, SESSION, Requests::same(session), CONNECTIONS).await?);
+    for name in [SESSION_CALLS, SHOP] {
+        many.push(world.cell(name, SESSION, Requests::same(session.clone()), CONNECTIONS).await?);
+    }
     rounds::measure(&mut many, world.pid, plan).await?;
     rounds::measure(&mut one, world.pid, plan).await?;
     let shown = presentations(&world, plan).await?;
@@ -235,19 +239,21 @@ fn limits(report: &mut Report, many: &[Cell], one: &[Cell]) -> Result<()> {
     Ok(())
 }
 
-/// What the processor time is spent on: of a request with a remembered token beyond the empty filter's, and of one with a new token
-/// as a share of `jwt_authn`'s.
+/// What the processor time is spent on: of a request with a remembered token or session beyond the empty filter's, and of one with a
+/// new token as a share of `jwt_authn`'s.
 fn spent(report: &mut Report, many: &[Cell]) -> Result<()> {
     let empty = find(many, EMPTY, UNCHECKED)?;
-    let cells = [
-        (READS, find(many, READS, UNCHECKED)?),
-        (CALLS, find(many, CALLS, UNCHECKED)?),
-        ("all that Carded does", find(many, CACHED, "RS256")?),
-    ];
-    for (what, cell) in cells {
+    let all = "all that Carded does";
+    for (evidence, what, cell) in [
+        ("token", READS, find(many, READS, UNCHECKED)?),
+        ("token", CALLS, find(many, CALLS, UNCHECKED)?),
+        ("token", all, find(many, CACHED, "RS256")?),
+        ("session", SESSION_CALLS, find(many, SESSION_CALLS, SESSION)?),
+        ("session", all, find(many, SHOP, SESSION)?),
+    ] {
         let ratio = cell.ratio(empty, Sample::processor).median;
         let percent = (ratio - 1.0) * 100.0;
-        let what = format!("a remembered token, processor time above the empty filter's: {what}");
+        let what = format!("a remembered {evidence}, processor time above the empty filter's: {what}");
         report.figures.push((what, format!("{percent:.0} %")));
     }
     for (algorithm, name) in VERIFY {

@@ -73,7 +73,7 @@ impl Listeners {
     }
 
     /// A Wasm filter that makes host calls and does nothing else: those that a remembered token needs (`calls`), those of them that
-    /// change nothing (`reads`), or those that a new one needs (`verify` and the arguments of `verify_signature`).
+    /// change nothing (`reads`), those of a remembered session (`session`), or those that a new token needs (`verify` and the arguments of `verify_signature`).
     pub(super) fn calls(&mut self, name: &str, module: &Path, which: &[u8]) {
         let code = json!({ "local": { "filename": module } });
         let vm = json!({ "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": code });

@@ -207,8 +207,11 @@ impl<'a> Iterator for Values<'a> {
 /// Whether a header has this name, which is in lower case.
 #[inline]
 fn same_name(sent: &[u8], name: &[u8]) -> bool {
-    sent.len() == name.len()
-        && sent.iter().zip(name).all(|(sent, name)| sent == name || sent.to_ascii_lowercase() == *name)
+    let (words, rest) = sent.as_chunks::<8>();
+    let (names, ends) = name.as_chunks::<8>();
+    let is_same = words.iter().zip(names).all(|(sent, name)| u64::from_le_bytes(*sent) == u64::from_le_bytes(*name))
+        && rest.iter().zip(ends).all(|(sent, name)| sent == name);
+    sent.len() == name.len() && (is_same || sent.eq_ignore_ascii_case(name))
 }
 
 /// A header is there more than once where only one makes sense.

@@ -1,7 +1,7 @@
 //! The only code that makes host calls: bytes only, never panics. It carries requests to the gate and steps back, owns
 //! the fetches, and keeps who waits for what.
 
-// The ABI is made of raw pointers; `abi` is the only file that touches them.
+// The ABI is made of raw pointers; `abi` is the only file that touches them, beside the allocator in `pools`.
 #[expect(unsafe_code, reason = "the proxy-wasm ABI is made of raw pointers")]
 mod abi;
 mod asks;
@@ -11,6 +11,8 @@ mod lent;
 mod lists;
 mod metrics;
 mod once;
+#[expect(unsafe_code, reason = "an allocator is made of raw pointers")]
+mod pools;
 mod root;
 mod slot;
 mod stream;

@@ -10,13 +10,13 @@ const SCALAR_BITS: usize = 254;
 
 /// The bits of a digit where a key is multiplied: 51 additions, and 128 KiB for each key.
 pub(super) const KEY_BITS: usize = 5;
-/// The same of the base point, which is there once: 32 additions, and 640 KiB.
-pub(super) const BASE_BITS: usize = 8;
+/// The same of the base point, which is there once, and of the few keys that are used most: 32 additions, and 640 KiB.
+pub(super) const MOST_BITS: usize = 8;
 
 /// The multiples that a digit can stand for, 1 to half the base, for each place of a digit.
 pub(super) struct Multiples {
     /// bits of a digit, at most 8
-    bits: usize,
+    pub(super) bits: usize,
     points: Vec<EdwardsPoint>,
 }
 

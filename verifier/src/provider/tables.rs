@@ -3,7 +3,7 @@
 //!
 //! The tables of curve25519-dalek itself are read in constant time, each entry of them for each digit: what secrets need, and
 //! signatures that everybody may see do not.
-use super::multiples::{self, BASE_BITS, KEY_BITS, Multiples};
+use super::multiples::{self, KEY_BITS, MOST_BITS, Multiples};
 use super::{RustCrypto, SignatureError, SignatureProvider};
 use crate::algorithm::Algorithm;
 use crate::jwk::{Material, PublicKey};
@@ -15,6 +15,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 const MOST: usize = 16;
 /// Making a table costs as much as many checks, which it then makes cheaper: it is for keys that were used so often.
 const OFTEN: u32 = 16;
+/// A key that was used so often gets a larger table, by which a check is a sixth cheaper.
+const VERY_OFTEN: u32 = 256;
+/// The most keys with a larger table.
+const MOST_LARGE: usize = 2;
 /// What a key's uses are counted to, so that one that is not used any more makes room.
 const MOST_USES: u32 = 1000;
 
@@ -58,7 +62,7 @@ impl SignatureProvider for RustCryptoWithTables {
 
 impl RustCryptoWithTables {
     fn base(&self) -> &Multiples {
-        self.base.get_or_init(|| Multiples::new(&constants::ED25519_BASEPOINT_POINT, BASE_BITS))
+        self.base.get_or_init(|| Multiples::new(&constants::ED25519_BASEPOINT_POINT, MOST_BITS))
     }
 
     fn hot(&self) -> std::sync::MutexGuard<'_, Hot> {
@@ -77,6 +81,13 @@ struct Entry {
     table: Option<Arc<Multiples>>,
 }
 
+impl Entry {
+    /// The bits of a digit in its table; 0 where it has none.
+    fn bits(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.bits)
+    }
+}
+
 impl Hot {
     fn table(&self, key: &VerifyingKey) -> Option<Arc<Multiples>> {
         self.0.iter().find(|entry| entry.key == *key.as_bytes())?.table.clone()
@@ -85,10 +96,16 @@ impl Hot {
     /// Counts a use. Where there is no room for a key, each of the others loses a use instead (Misra and Gries, "Finding
     /// repeated elements"): a key that makes more than one use in 17 stays, whatever stream of other keys comes.
     fn used(&mut self, key: &VerifyingKey) {
+        let large = self.0.iter().filter(|entry| entry.bits() == MOST_BITS).count();
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.key == *key.as_bytes()) {
             entry.uses = entry.uses.saturating_add(1).min(MOST_USES);
-            if entry.uses >= OFTEN && entry.table.is_none() {
-                entry.table = Some(Arc::new(Multiples::new(&-key.to_edwards(), KEY_BITS)));
+            let bits = match entry.uses {
+                VERY_OFTEN.. if large < MOST_LARGE => MOST_BITS,
+                OFTEN.. => KEY_BITS,
+                _ => 0,
+            };
+            if bits > entry.bits() {
+                entry.table = Some(Arc::new(Multiples::new(&-key.to_edwards(), bits)));
             }
             return;
         }
@@ -123,12 +140,17 @@ mod tests {
 
     /// A provider that has a table for the key.
     fn with_table(bytes: &[u8]) -> RustCryptoWithTables {
+        used(bytes, OFTEN, KEY_BITS)
+    }
+
+    /// A provider that has a table with digits of so many bits for a key that was used so often.
+    fn used(bytes: &[u8], uses: u32, bits: usize) -> RustCryptoWithTables {
         let provider = RustCryptoWithTables::default();
         let point = VerifyingKey::from_bytes(bytes.try_into().unwrap()).unwrap();
-        for _ in 0..OFTEN {
+        for _ in 0..uses {
             provider.hot().used(&point);
         }
-        assert!(provider.hot().table(&point).is_some());
+        assert_eq!(provider.hot().table(&point).unwrap().bits, bits);
         provider
     }
 
@@ -302,6 +324,33 @@ mod tests {
             assert_eq!(with_tables(first), MOST);
         }
         assert_eq!(with_tables(0), 0);
+    }
+
+    #[test]
+    fn few_keys_have_a_larger_table() {
+        let provider = RustCryptoWithTables::default();
+        for _ in 0..2 * VERY_OFTEN {
+            (0..MOST as u32).for_each(|number| provider.hot().used(&signer(number).verifying_key()));
+        }
+        let bits: Vec<_> = provider.hot().0.iter().map(Entry::bits).collect();
+        assert_eq!(bits.iter().filter(|bits| **bits == MOST_BITS).count(), MOST_LARGE);
+        assert!(bits.iter().all(|bits| *bits >= KEY_BITS));
+    }
+
+    #[test]
+    fn threat_16_a_larger_table_gives_the_same_verdict() {
+        for number in 0..8 {
+            let signer = signer(number);
+            let public = signer.verifying_key().to_bytes();
+            let (key, provider) = (key(&public), used(&public, VERY_OFTEN, MOST_BITS));
+            let good = signer.sign(b"m").to_bytes();
+            assert!(same(&provider, &key, b"m", &good));
+            for bit in 0..512 {
+                let mut turned = good;
+                turned[bit / 8] ^= 1 << (bit % 8);
+                assert!(!same(&provider, &key, b"m", &turned), "{bit}");
+            }
+        }
     }
 
     #[test]

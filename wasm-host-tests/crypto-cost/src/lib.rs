@@ -3,6 +3,7 @@
 //! 0 the message is another, and it holds never.
 
 // as the filter has it: it needs nothing of the verifier
+#[allow(dead_code, reason = "the filter has a smaller size of table, too")]
 #[path = "../../../verifier/src/provider/multiples.rs"]
 mod multiples;
 
@@ -143,17 +144,17 @@ pub extern "C" fn ed25519(times: u32, good: u32) -> u32 {
     count(times, || key.verify_strict(&message, &signature).is_ok())
 }
 
-/// With multiples of the base point and of the key, as the filter does for issuers' keys that come again.
+/// With multiples of the base point and of the key, as the filter does for the issuers' keys that come most.
 #[unsafe(no_mangle)]
 pub extern "C" fn ed25519_multiples(times: u32, good: u32) -> u32 {
     use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-    use multiples::{BASE_BITS, KEY_BITS, Multiples};
+    use multiples::{MOST_BITS, Multiples};
     use std::sync::OnceLock;
     static BASE: OnceLock<Multiples> = OnceLock::new();
     static NEGATIVE: OnceLock<Multiples> = OnceLock::new();
     let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(&ED25519_KEY) else { return 0 };
-    let base = BASE.get_or_init(|| Multiples::new(&ED25519_BASEPOINT_POINT, BASE_BITS));
-    let negative = NEGATIVE.get_or_init(|| Multiples::new(&-key.to_edwards(), KEY_BITS));
+    let base = BASE.get_or_init(|| Multiples::new(&ED25519_BASEPOINT_POINT, MOST_BITS));
+    let negative = NEGATIVE.get_or_init(|| Multiples::new(&-key.to_edwards(), MOST_BITS));
     let message = hash(good);
     count(times, || multiples::verify(base, negative, &ED25519_KEY, &message, &ED25519))
 }

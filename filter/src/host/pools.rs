@@ -1,0 +1,90 @@
+//! The module's allocator: blocks that were given back lie ready, by their size.
+//!
+//! A request takes some dozen small blocks and gives them back. The allocator of the target (dlmalloc) looks for one that fits and
+//! joins what lies side by side, each time anew; here the last block of the size is handed out again. How many lie ready is bounded for each
+//! size, and those beyond go back to dlmalloc, so that memory that one size needed can be had in another.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::ptr::null_mut;
+
+/// Sizes are multiples of this, and so are the places of blocks (what dlmalloc gives anyway), in bytes.
+const STEP: usize = 16;
+/// The largest blocks that lie ready, in bytes.
+const LARGEST: usize = 1024;
+/// The most blocks of one size that lie ready: of all together, half a megabyte.
+const READY: u32 = 16;
+const SIZES: usize = LARGEST / STEP;
+
+#[global_allocator]
+static POOLS: Pools = Pools(UnsafeCell::new([const { Pool { first: null_mut(), ready: 0 } }; SIZES]));
+
+struct Pools(UnsafeCell<[Pool; SIZES]>);
+
+/// Blocks of one size, each of which says in its first word which is the next.
+struct Pool {
+    first: *mut Block,
+    ready: u32,
+}
+
+struct Block {
+    next: *mut Block,
+}
+
+// SAFETY: a Wasm VM has one thread, and nothing below calls anything that could come back here.
+unsafe impl Sync for Pools {}
+
+/// The number of the pool for a layout; one that there is not where it has none.
+fn number(layout: Layout) -> usize {
+    if layout.align() > STEP { SIZES } else { layout.size().wrapping_sub(1) / STEP }
+}
+
+/// The layout that all blocks of a pool have.
+fn whole(number: usize) -> Layout {
+    // SAFETY: the alignment is a power of two, and the size is no more than `LARGEST`.
+    unsafe { Layout::from_size_align_unchecked(number.wrapping_add(1).wrapping_mul(STEP), STEP) }
+}
+
+// SAFETY: a block comes from the system's allocator, with the layout of its pool, and goes back to it with the same; it is in its
+// pool or in use, never both.
+unsafe impl GlobalAlloc for Pools {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let number = number(layout);
+        // SAFETY: there is one thread, and no other reference while this one lives.
+        let pools = unsafe { &mut *self.0.get() };
+        let Some(pool) = pools.get_mut(number) else {
+            // SAFETY: the caller's promise.
+            return unsafe { System.alloc(layout) };
+        };
+        // SAFETY: a block in a pool is as large as its pool says, and nobody's.
+        match unsafe { pool.first.as_ref() } {
+            Some(block) => {
+                let taken = pool.first;
+                pool.first = block.next;
+                pool.ready = pool.ready.wrapping_sub(1);
+                taken.cast()
+            }
+            // SAFETY: no size is 0.
+            None => unsafe { System.alloc(whole(number)) },
+        }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let number = number(layout);
+        // SAFETY: there is one thread, and no other reference while this one lives.
+        let pools = unsafe { &mut *self.0.get() };
+        let Some(pool) = pools.get_mut(number) else {
+            // SAFETY: the caller's promise; such a layout never had a pool.
+            return unsafe { System.dealloc(pointer, layout) };
+        };
+        if pool.ready == READY {
+            // SAFETY: `alloc` had it from the system with this layout.
+            return unsafe { System.dealloc(pointer, whole(number)) };
+        }
+        let block = pointer.cast::<Block>();
+        // SAFETY: the block is given up, large enough for a pointer, and its place is a multiple of `STEP`.
+        unsafe { block.write(Block { next: pool.first }) };
+        pool.first = block;
+        pool.ready = pool.ready.wrapping_add(1);
+    }
+}
