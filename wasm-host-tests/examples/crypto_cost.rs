@@ -1,6 +1,7 @@
 //! What checking one signature costs in Wasm where the host lends nothing, with the versions of `p256` and `rsa` that could be
 //! used, as Wasm is today and with its proposal for wide arithmetic (64 × 64 bits to 128 in one instruction): how far a check is
-//! from 150 µs, and what would bring it there. The modules are built by `cargo xtask bench crypto`, which gives their paths.
+//! from 150 µs, and what would bring it there; and the same natively, as a service behind `ext_authz` would check it. All is built by
+//! `cargo xtask bench crypto`, which gives the paths.
 
 use std::time::Instant;
 
@@ -53,8 +54,8 @@ impl World {
 
 fn main() -> Result<(), String> {
     let mut paths = std::env::args().skip(1);
-    let (Some(plain), Some(wide)) = (paths.next(), paths.next()) else {
-        return Err("usage: crypto_cost PLAIN.wasm WIDE.wasm (cargo xtask bench crypto)".to_owned());
+    let (Some(plain), Some(wide), Some(native)) = (paths.next(), paths.next(), paths.next()) else {
+        return Err("usage: crypto_cost PLAIN.wasm WIDE.wasm NATIVE (cargo xtask bench crypto)".to_owned());
     };
     let world = |path: &str, wide| World::new(path, wide).map_err(|error| format!("{path}: {error:?}"));
     let mut worlds = [world(&plain, false)?, world(&wide, true)?];
@@ -70,12 +71,31 @@ fn main() -> Result<(), String> {
             }
         }
     }
-    println!("| check (median of {ROUNDS} rounds, in wasmtime) | µs | with wide arithmetic | in the filter |");
-    println!("|---|---:|---:|---|");
-    for ((name, _, ours), [plain, wide]) in CHECKS.into_iter().zip(&mut times) {
-        println!("| {name} | {:.0} | {:.0} | {} |", median(plain), median(wide), if ours { "yes" } else { "" });
+    let native = natively(&native)?;
+    println!(
+        "| check (median of {ROUNDS} rounds), in µs | in wasmtime | with wide arithmetic | natively | in the filter |"
+    );
+    println!("|---|---:|---:|---:|---|");
+    for ((name, export, ours), [plain, wide]) in CHECKS.into_iter().zip(&mut times) {
+        let native = native.iter().find(|(name, _)| name == export).ok_or_else(|| format!("no {export} natively"))?.1;
+        let ours = if ours { "yes" } else { "" };
+        println!("| {name} | {:.0} | {:.0} | {native:.0} | {ours} |", median(plain), median(wide));
     }
     Ok(())
+}
+
+/// How long each check takes natively, in µs.
+fn natively(program: &str) -> Result<Vec<(String, f64)>, String> {
+    let output = std::process::Command::new(program).output().map_err(|error| format!("{program}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let times = text.lines().filter_map(|line| {
+        let (name, time) = line.split_once(' ')?;
+        Some((name.to_owned(), time.parse().ok()?))
+    });
+    Ok(times.collect())
 }
 
 fn median(times: &mut [f64]) -> f64 {

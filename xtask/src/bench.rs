@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds what is measured and what measures, and runs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
@@ -67,14 +67,20 @@ fn crypto(workspace: &Workspace) -> Result<()> {
     heading("What signatures cost where the host lends nothing");
     modules::ensure_target(workspace, TARGET)?;
     let mut built = Vec::new();
-    for (folder, flags) in [("plain", ""), ("wide", WIDE)] {
+    let build = |folder: &str, what: &[&str], flags: &str, made: &str| -> Result<PathBuf> {
         let target = workspace.cargo_target.join("crypto-cost").join(folder);
         let manifest = workspace.root.join("wasm-host-tests/crypto-cost/Cargo.toml");
         let mut build = workspace.cargo();
-        build.args(["build", "--quiet", "--locked", "--release", "--target", TARGET, "--manifest-path"]).arg(manifest);
+        build.args(["build", "--quiet", "--locked", "--release", "--manifest-path"]).arg(manifest).args(what);
         run(build.arg("--target-dir").arg(&target).env("RUSTFLAGS", flags))?;
-        built.push(target.join(TARGET).join("release/carded_crypto_cost.wasm"));
+        Ok(target.join(made))
+    };
+    let module = format!("{TARGET}/release/carded_crypto_cost.wasm");
+    for (folder, flags) in [("plain", ""), ("wide", WIDE)] {
+        built.push(build(folder, &["--lib", "--target", TARGET], flags, &module)?);
     }
+    let native = format!("release/native{}", std::env::consts::EXE_SUFFIX);
+    built.push(build("native", &["--bin", "native"], "", &native)?);
     let mut measure = workspace.cargo();
     measure.args(["run", "--quiet", "-p", "carded-wasm-host", "--example", "crypto_cost", "--"]);
     run(measure.args(built))

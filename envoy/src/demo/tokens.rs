@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use super::scene::people::{PEOPLE, Person};
 use crate::client::Request;
 use crate::idp::Idp;
 use crate::keys::{Key, base64url, claims, now, with};
+use crate::run::free_port;
 use crate::{fetch, workspace};
 
 /// The names of the tokens, in the order that [`Provider::tokens`] gives them.
@@ -70,7 +70,7 @@ impl Provider {
     }
 
     async fn node(packages: &Path, issuer: &str, directory: &Path, shop: &Client) -> Result<Kind> {
-        let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+        let port = free_port()?;
         let path = directory.join("provider.log");
         let log = File::create(&path)?;
         let mut child = Command::new("node")
