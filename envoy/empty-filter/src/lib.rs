@@ -3,8 +3,8 @@
 //!
 //! With the configuration `calls` it makes the host calls that admitting a remembered token needs (all headers read, the
 //! time, the token removed, two headers set, a counter), and nothing else: what they cost in the proxy whatever a filter does.
-//! With `session` it makes those of a remembered session; with `reads` those of a token that change no header; with `verify` and the arguments of Envoy's `verify_signature` it makes all
-//! of them and has that signature checked: what a new token takes.
+//! With `session` it makes those of a remembered session; with `reads` those of a token that change no header; with `verify`
+//! and the arguments of Envoy's `verify_signature` it makes all of a token's and has that signature checked: what a new token takes.
 #![allow(missing_docs, reason = "what the SDK's macro exports")]
 
 use std::rc::Rc;

@@ -87,4 +87,27 @@ unsafe impl GlobalAlloc for Pools {
         pool.first = block;
         pool.ready = pool.ready.wrapping_add(1);
     }
+
+    /// A block that stays in its pool stays where it is, and dlmalloc extends large ones in place where it can.
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        let grown = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        let (from, to) = (number(layout), number(grown));
+        if from >= SIZES && to >= SIZES {
+            // SAFETY: neither has a pool, so that both are the system's as they are.
+            return unsafe { System.realloc(pointer, layout, size) };
+        }
+        if from == to {
+            return pointer;
+        }
+        // SAFETY: the caller's promise; both blocks have at least the bytes that are copied.
+        unsafe {
+            let new = self.alloc(grown);
+            if !new.is_null() {
+                std::ptr::copy_nonoverlapping(pointer, new, layout.size().min(size));
+                self.dealloc(pointer, layout);
+            }
+            new
+        }
+    }
 }
