@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::outcome::Code;
 use carded_text::cut_at_dot;
 use serde_json::{Map, Value};
+use std::sync::Mutex;
 
 /// A token whose shape is sound. Nothing in it is true yet.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Token<'a> {
     /// what is signed: header and payload as they came, with their dot
     pub(crate) message: &'a [u8],
     pub(crate) signature: Vec<u8>,
+    /// whether its header was met before
+    pub(crate) known: bool,
 }
 
 type Refusal = (Code, String);
@@ -32,8 +35,62 @@ fn malformed(why: impl Into<String>) -> Refusal {
     (Code::TokenMalformed, why.into())
 }
 
+/// The headers of tokens that held, as they were read: most tokens of an issuer have the same.
+///
+/// There are few, and none gets in by a token that does not hold. Only those that say nothing but `alg`, `kid` and `typ`.
+#[derive(Debug, Default)]
+pub(crate) struct Heads(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    heads: [Option<Head>; Heads::MOST],
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Head {
+    /// as it came, in base64url
+    text: Box<[u8]>,
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+}
+
+impl Heads {
+    const MOST: usize = 8;
+    /// The longest that is kept, in bytes.
+    const LONGEST: usize = 512;
+
+    /// `alg`, `kid` and `typ` of a header that says nothing else.
+    fn find(&self, text: &[u8]) -> Option<(String, Option<String>, Option<String>)> {
+        let kept = self.0.try_lock().ok()?;
+        let head = kept.heads.iter().flatten().find(|head| *head.text == *text)?;
+        Some((head.alg.clone(), head.kid.clone(), head.typ.clone()))
+    }
+
+    /// Keeps the header of a token that holds.
+    pub(crate) fn keep(&self, token: &Token<'_>) {
+        let Some((text, _)) = cut_at_dot(token.message).filter(|(text, _)| text.len() <= Self::LONGEST) else { return };
+        let Ok(mut kept) = self.0.try_lock() else { return };
+        if token.known || !token.header.is_empty() {
+            return;
+        }
+        let next = kept.next % Self::MOST;
+        kept.next = next.wrapping_add(1);
+        if let Some(place) = kept.heads.get_mut(next) {
+            let (alg, kid, typ) = (token.alg.clone(), token.kid.clone(), token.typ.clone());
+            *place = Some(Head { text: text.into(), alg, kid, typ });
+        }
+    }
+}
+
 /// Splits and decodes a token that is within the size limit.
 pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, Refusal> {
+    parse_among(token, limits, None)
+}
+
+/// The same, with the headers that were met before under the same limits.
+pub(crate) fn parse_among<'a>(token: &'a [u8], limits: &Limits, heads: Option<&Heads>) -> Result<Token<'a>, Refusal> {
     let (header, rest) = cut_at_dot(token).ok_or_else(|| not_three(token))?;
     let (payload, signature) = cut_at_dot(rest).ok_or_else(|| not_three(token))?;
     // a dot is no base64url, so that only what cannot be decoded may have more of them
@@ -45,7 +102,28 @@ pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, R
         return Err(malformed("an empty part"));
     }
     let part_lengths = header.len().saturating_add(payload.len());
-    let mut header = object(header, limits, "header")?;
+    let found = heads.and_then(|heads| heads.find(header));
+    let known = found.is_some();
+    let (alg, kid, typ, header) = match found {
+        Some((alg, kid, typ)) => (alg, kid, typ, Map::new()),
+        None => read_header(header, signature, limits)?,
+    };
+    if signature.is_empty() {
+        return Err(malformed("an empty part"));
+    }
+    let claims = object(payload, limits, "payload")?;
+    let signature = decoded.map_err(|error| malformed(format!("the signature is {error}")))?;
+    // the first two parts and the dot between them
+    let end = part_lengths.saturating_add(1);
+    let message = token.get(..end).unwrap_or_default();
+    Ok(Token { alg, kid, typ, header, claims, message, signature, known })
+}
+
+type Header = (String, Option<String>, Option<String>, Map<String, Value>);
+
+/// `alg`, `kid`, `typ` and what else a header holds; the signature only says what to refuse it for.
+fn read_header(part: &[u8], signature: &[u8], limits: &Limits) -> Result<Header, Refusal> {
+    let mut header = object(part, limits, "header")?;
     let alg = text(&mut header, "alg")?.ok_or_else(|| malformed("the header has no `alg`"))?;
     if signature.is_empty() {
         // refused either way; the code says what was tried
@@ -58,12 +136,7 @@ pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, R
     let kid = text(&mut header, "kid")?;
     let typ = text(&mut header, "typ")?;
     refuse_unusual(&header)?;
-    let claims = object(payload, limits, "payload")?;
-    let signature = decoded.map_err(|error| malformed(format!("the signature is {error}")))?;
-    // the first two parts and the dot between them
-    let end = part_lengths.saturating_add(1);
-    let message = token.get(..end).unwrap_or_default();
-    Ok(Token { alg, kid, typ, header, claims, message, signature })
+    Ok((alg, kid, typ, header))
 }
 
 #[cold]
@@ -120,6 +193,38 @@ pub(crate) fn bare_type(typ: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_was_met_is_read_as_the_first_time() {
+        let limits = Limits::default();
+        let heads = Heads::default();
+        let part = |text: &str| base64url::encode(text);
+        let of = |header: &str, rest: &str| format!("{}.{rest}", part(header));
+        let plain = r#"{"alg":"ES256","kid":"k","typ":"JWT"}"#;
+        let keep = |token: &str| heads.keep(&parse_among(token.as_bytes(), &limits, Some(&heads)).unwrap());
+        keep(&of(plain, "e30.c2ln"));
+        for rest in ["e30.c2ln", "eyJhIjoxfQ.c2k", "e30.", ".c2ln", "?.c2ln", "e30.?", "e30.c2ln.", "e30", ""] {
+            let token = of(plain, rest);
+            let met = parse_among(token.as_bytes(), &limits, Some(&heads));
+            let expected = parse(token.as_bytes(), &limits);
+            assert_eq!(met.as_ref().map(|met| met.known).ok(), expected.as_ref().map(|_| true).ok(), "{rest}");
+            let parts =
+                |token: Token<'_>| (token.alg, token.kid, token.typ, token.header, token.claims, token.signature);
+            assert_eq!(met.map(parts), expected.map(parts), "{rest}");
+        }
+        // what says more is read each time
+        let more = of(r#"{"alg":"ES256","x5c":[]}"#, "e30.c2ln");
+        keep(&more);
+        assert!(!parse_among(more.as_bytes(), &limits, Some(&heads)).unwrap().known);
+        // few are kept
+        for number in 0..Heads::MOST {
+            keep(&of(&format!(r#"{{"alg":"ES256","kid":"{number}"}}"#), "e30.c2ln"));
+        }
+        assert!(!parse_among(of(plain, "e30.c2ln").as_bytes(), &limits, Some(&heads)).unwrap().known);
+        let long = of(&format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(Heads::LONGEST)), "e30.c2ln");
+        keep(&long);
+        assert!(!parse_among(long.as_bytes(), &limits, Some(&heads)).unwrap().known);
+    }
 
     #[test]
     fn threat_01_the_number_of_dots_is_seen_before_all_else() {

@@ -6,7 +6,7 @@ use crate::discovery;
 use crate::fetch::{DocumentKind, Fetch, Owner, Slot};
 use crate::issuer::{Issuer, IssuerId, KeySource, is_tenant, origin_of};
 use crate::jwks::KeySet;
-use crate::jwt::bare_type;
+use crate::jwt::{Heads, bare_type};
 use crate::limits::Limits;
 use crate::ordered::Ordered;
 use crate::provider::SignatureProvider;
@@ -131,6 +131,7 @@ pub struct Trust {
     revocations: Vec<CompiledSource>,
     limits: Limits,
     provider: Arc<dyn SignatureProvider>,
+    heads: Heads,
 }
 
 /// An issuer with what is worked out ahead of tokens.
@@ -205,6 +206,7 @@ impl Trust {
             revocations: Vec::new(),
             limits,
             provider,
+            heads: Heads::default(),
         };
         for issuer in issuers {
             trust.add(issuer)?;
@@ -373,6 +375,11 @@ impl Trust {
     /// What checks the signatures.
     pub fn provider(&self) -> &dyn SignatureProvider {
         self.provider.as_ref()
+    }
+
+    /// The headers of tokens that held.
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
     }
 
     /// What can be fetched ahead of need: the first document of every issuer and tenant that the policy names.

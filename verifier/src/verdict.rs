@@ -130,7 +130,7 @@ pub(crate) fn signed<'t, 'e>(
         return deny(Code::TokenTooLarge, format!("over {} bytes", limits.token_bytes));
     }
     steps.next(Check::Parse);
-    let token = jwt::parse(evidence.token, limits)?;
+    let token = jwt::parse_among(evidence.token, limits, Some(trust.heads()))?;
 
     steps.next(Check::Issuer);
     let (compiled, tenant) = find_issuer(evidence, trust, &token)?;
@@ -149,6 +149,7 @@ pub(crate) fn signed<'t, 'e>(
     if trust.provider().verify(algorithm, key, token.message, &token.signature).is_err() {
         return deny(Code::SignatureInvalid, "the signature does not hold");
     }
+    trust.heads().keep(&token);
     let tenant = tenant.map(str::to_owned);
     Ok(Signed { compiled, tenant, token, algorithm, basis, key_id })
 }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::place::cookies;
-use super::request::Request;
+use super::place::{cookies, has_cookie};
+use super::request::{Request, is_same};
 
 /// What every cookie of ours begins with.
 pub(super) const PREFIX: &str = "__Host-carded";
@@ -115,7 +115,7 @@ pub(super) fn whole<'a>(request: &Request, value: &'a [u8]) -> Option<Cow<'a, [u
 #[inline]
 pub(super) fn values<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = cookies(request);
-    pairs.filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
+    pairs.filter(move |(key, _)| is_same(key, name.as_bytes())).map(|(_, value)| value)
 }
 
 /// `set-cookie` for a value of ours.
@@ -131,13 +131,14 @@ pub(super) fn clear(name: &str) -> String {
 /// Whether a request brings any cookie of ours.
 #[inline]
 pub(super) fn any(request: &Request) -> bool {
-    cookies(request).any(|(key, _)| is_ours(key))
+    has_cookie(request, is_ours)
 }
 
 /// Whether a cookie of this name is ours. Browsers compare the prefix without case.
 #[inline]
 pub(super) fn is_ours(name: &[u8]) -> bool {
-    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX.as_bytes()))
+    let prefix = PREFIX.as_bytes();
+    name.get(..PREFIX.len()).is_some_and(|start| is_same(start, prefix) || start.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether an upstream's `set-cookie` would set a cookie of ours.

@@ -183,7 +183,7 @@ fn is_plain(value: &Value) -> bool {
 #[inline]
 fn push_plain(text: &mut String, value: &Value, in_list: bool) -> Result<(), &'static str> {
     let Value::String(plain) = value else {
-        push_json(text, value);
+        push_other(text, value);
         return Ok(());
     };
     let mut stands = true;
@@ -228,6 +228,15 @@ fn push_encoded(text: &mut String, plain: &str, in_list: bool) -> Result<(), &'s
         }
     }
     Ok(())
+}
+
+/// A plain value that is no text.
+fn push_other(text: &mut String, value: &Value) {
+    match value {
+        // that a credential was shown: what most sessions say
+        Value::Bool(true) => text.push_str("true"),
+        other => push_json(text, other),
+    }
 }
 
 /// JSON in ASCII: what is not, is escaped (RFC 8259 §7). Control characters are escaped by the serializer already.

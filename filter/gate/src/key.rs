@@ -11,6 +11,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher as _;
 
 use super::cache::Key;
+use super::request::is_same;
 use super::seal::Random;
 
 /// How many keys are at hand.
@@ -59,8 +60,8 @@ impl Keys {
     #[inline]
     pub(super) fn key(&self, kind: Kind, bound: &[u8], evidence: &[u8]) -> Key {
         let recent = self.recent.get(place(evidence)).and_then(Option::as_ref);
-        if let Some(recent) =
-            recent.filter(|recent| recent.kind == kind && *recent.bound == *bound && same(&recent.evidence, evidence))
+        if let Some(recent) = recent
+            .filter(|recent| recent.kind == kind && is_same(&recent.bound, bound) && same(&recent.evidence, evidence))
         {
             return recent.key;
         }

@@ -2,7 +2,7 @@
 //! (threat 93). A request belongs to one where its scheme and authority equal it, without regard to case and the default
 //! port.
 
-use super::request::Request;
+use super::request::{Request, is_same};
 
 /// The origins of the configuration, each with its scheme and its authority in normal form.
 #[derive(Debug, Default)]
@@ -41,9 +41,21 @@ impl Origins {
     }
 
     /// The origin that a request is for, as the configuration writes it.
+    #[inline]
     pub(super) fn of(&self, request: &Request, authority: &str) -> Option<&str> {
-        let scheme = request.single(":scheme").ok().flatten()?;
-        self.list.iter().find(|origin| origin.is(scheme, authority.as_bytes())).map(|origin| origin.written.as_str())
+        let (scheme, authority) = (request.single(":scheme").ok().flatten()?, authority.as_bytes());
+        // most write it as the first is written
+        if let Some(first) = self.list.first()
+            && is_same(first.scheme.as_bytes(), scheme)
+            && is_same(first.authority.as_bytes(), authority)
+        {
+            return Some(&first.written);
+        }
+        self.find(scheme, authority)
+    }
+
+    fn find(&self, scheme: &[u8], authority: &[u8]) -> Option<&str> {
+        self.list.iter().find(|origin| origin.is(scheme, authority)).map(|origin| origin.written.as_str())
     }
 
     /// Whether an `Origin` header names this origin.

@@ -100,6 +100,23 @@ pub(super) fn cookies(request: &Request) -> Cookies<'_> {
     Cookies { values: request.values("cookie"), pairs: CookiePairs { rest: None } }
 }
 
+/// Whether a request has a cookie of such a name. The value of the one that is found, a session perhaps, is not read.
+#[inline]
+pub(super) fn has_cookie(request: &Request, is_such: impl Fn(&[u8]) -> bool) -> bool {
+    request.values("cookie").any(|value| {
+        let mut rest = Some(value);
+        while let Some(pairs) = rest {
+            let end = memchr::memchr2(b'=', b';', pairs).unwrap_or(pairs.len());
+            let (name, behind) = pairs.split_at_checked(end).unwrap_or_default();
+            if is_such(name.trim_ascii()) {
+                return true;
+            }
+            rest = cut(behind, b';').1;
+        }
+        false
+    })
+}
+
 /// What is left of the pairs of all `cookie` headers.
 #[derive(Debug, Clone)]
 pub(super) struct Cookies<'a> {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::effect::{Came, EffectKind, Effected};
 
-/// Names of so many lengths are told apart: those that are longer by this are taken for the same.
-const LENGTHS: usize = 8;
+/// So many shapes of names are told apart ([`shape`]).
+const SHAPES: usize = 16;
 
 /// A request's headers, pseudo headers (`:path`, `:method`, `:authority`, `:scheme`) included, in order, repeated ones
 /// and bytes that are no UTF-8 included. One buffer, with the places of names and values in it.
@@ -13,9 +13,9 @@ const LENGTHS: usize = 8;
 pub struct Request {
     buffer: Vec<u8>,
     places: Vec<(Range<usize>, Range<usize>)>,
-    /// Which of the first headers have a name of this length, a bit for each: every request is looked through many times, for
+    /// Which of the first headers have a name of this shape, a bit for each: every request is looked through many times, for
     /// names of which most are not there.
-    lengths: [u32; LENGTHS],
+    shapes: [u32; SHAPES],
     body: Option<Vec<u8>>,
     came: Vec<Came>,
 }
@@ -29,7 +29,7 @@ impl Request {
             request.buffer.extend_from_slice(name);
             let middle = request.buffer.len();
             request.buffer.extend_from_slice(value);
-            note(&mut request.lengths, request.places.len(), name.len());
+            note(&mut request.shapes, request.places.len(), name.len(), name.last().copied());
             request.places.push((start..middle, middle..request.buffer.len()));
         }
         request
@@ -49,7 +49,7 @@ impl Request {
         let (count, rest) = buffer.split_first_chunk::<4>()?;
         let sizes = rest.get(..size(*count)?.checked_mul(8)?)?;
         let mut cursor = sizes.len().checked_add(4)?;
-        let (mut places, mut lengths) = (Vec::with_capacity(sizes.len() / 8), [0; LENGTHS]);
+        let (mut places, mut shapes) = (Vec::with_capacity(sizes.len() / 8), [0; SHAPES]);
         for (at, pair) in sizes.as_chunks::<8>().0.iter().enumerate() {
             let &[a, b, c, d, e, f, g, h] = pair;
             let length = size([a, b, c, d])?;
@@ -57,14 +57,14 @@ impl Request {
             let start = name.end.checked_add(1)?;
             let value = start..start.checked_add(size([e, f, g, h])?)?;
             cursor = value.end.checked_add(1)?;
-            note(&mut lengths, at, length);
+            note(&mut shapes, at, length, buffer.get(name.end.wrapping_sub(1)).copied());
             places.push((name, value));
         }
         // they only grow, so that the last is the one to be compared
         if cursor > buffer.len() {
             return None;
         }
-        Some(Self { buffer, places, lengths, body: None, came: Vec::new() })
+        Some(Self { buffer, places, shapes, body: None, came: Vec::new() })
     }
 
     /// All headers in order.
@@ -76,8 +76,9 @@ impl Request {
     /// All values of a header, by its lower-case name (proxies hand names over in lower case; case is folded anyway).
     #[inline]
     pub fn values<'a>(&'a self, name: &'a str) -> Values<'a> {
-        let first = self.lengths.get(name.len() % LENGTHS).copied().unwrap_or_default();
-        Values { request: self, name: name.as_bytes(), first, rest: self.places.get(FIRST..).unwrap_or_default() }
+        let name = name.as_bytes();
+        let first = self.shapes.get(shape(name.len(), name.last().copied())).copied().unwrap_or_default();
+        Values { request: self, name, first, rest: self.places.get(FIRST..).unwrap_or_default() }
     }
 
     /// The value of a header that must not be repeated.
@@ -157,17 +158,23 @@ impl Request {
     }
 }
 
-/// Notes the length of a name.
+/// What names that are the same but for case have in common: made of the length and the last letter.
 #[inline]
-fn note(lengths: &mut [u32; LENGTHS], at: usize, length: usize) {
+fn shape(length: usize, last: Option<u8>) -> usize {
+    (length ^ usize::from(last.unwrap_or_default())) % SHAPES
+}
+
+/// Notes the shape of a name.
+#[inline]
+fn note(shapes: &mut [u32; SHAPES], at: usize, length: usize, last: Option<u8>) {
     if at < FIRST
-        && let Some(lengths) = lengths.get_mut(length % LENGTHS)
+        && let Some(headers) = shapes.get_mut(shape(length, last))
     {
-        *lengths |= 1 << at;
+        *headers |= 1 << at;
     }
 }
 
-/// So many headers have their bit among the lengths; those that follow are looked through.
+/// So many headers have their bit among the shapes; those that follow are looked through.
 const FIRST: usize = u32::BITS as usize;
 
 /// The values of a header.
@@ -207,11 +214,27 @@ impl<'a> Iterator for Values<'a> {
 /// Whether a header has this name, which is in lower case.
 #[inline]
 fn same_name(sent: &[u8], name: &[u8]) -> bool {
-    let (words, rest) = sent.as_chunks::<8>();
-    let (names, ends) = name.as_chunks::<8>();
-    let is_same = words.iter().zip(names).all(|(sent, name)| u64::from_le_bytes(*sent) == u64::from_le_bytes(*name))
-        && rest.iter().zip(ends).all(|(sent, name)| sent == name);
-    sent.len() == name.len() && (is_same || sent.eq_ignore_ascii_case(name))
+    sent.len() == name.len() && (is_same(sent, name) || sent.eq_ignore_ascii_case(name))
+}
+
+/// Whether two texts are the same, without a call for short ones: by their first and last bytes, where those are all of them.
+#[inline]
+pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    fn ends<const N: usize>(text: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        Some((text.first_chunk()?, text.last_chunk()?))
+    }
+    if a.len() != b.len() || a.len() > 16 {
+        return a == b;
+    }
+    let long = |(first, last): (&[u8; 8], &[u8; 8])| (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    let short = |(first, last): (&[u8; 4], &[u8; 4])| (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+    if a.len() >= 8 {
+        ends(a).map(long) == ends(b).map(long)
+    } else if a.len() >= 4 {
+        ends(a).map(short) == ends(b).map(short)
+    } else {
+        a.iter().eq(b)
+    }
 }
 
 /// A header is there more than once where only one makes sense.

@@ -10,14 +10,28 @@ use std::ptr::null_mut;
 
 /// Sizes are multiples of this, and so are the places of blocks (what dlmalloc gives anyway), in bytes.
 const STEP: usize = 16;
+/// The largest of them, in bytes.
+const SMALL: usize = 1024;
+const SMALL_SIZES: usize = SMALL / STEP;
+/// Above it, the sizes are multiples of this, in bytes: the headers of a request, a token that is decoded.
+const LARGE_STEP: usize = 512;
 /// The largest blocks that lie ready, in bytes.
-const LARGEST: usize = 1024;
-/// The most blocks of one size that lie ready: of all together, half a megabyte.
-const READY: u32 = 16;
-const SIZES: usize = LARGEST / STEP;
+const LARGEST: usize = 4096;
+const SIZES: usize = SMALL_SIZES + (LARGEST - SMALL) / LARGE_STEP;
 
 #[global_allocator]
 static POOLS: Pools = Pools(UnsafeCell::new([const { Pool { first: null_mut(), ready: 0 } }; SIZES]));
+
+/// The most blocks of one size that lie ready: of all together, six tenths of a megabyte.
+fn most(number: usize) -> u32 {
+    if number < 8 {
+        64
+    } else if number < SMALL_SIZES {
+        16
+    } else {
+        4
+    }
+}
 
 struct Pools(UnsafeCell<[Pool; SIZES]>);
 
@@ -35,14 +49,31 @@ struct Block {
 unsafe impl Sync for Pools {}
 
 /// The number of the pool for a layout; one that there is not where it has none.
+#[inline(always)]
 fn number(layout: Layout) -> usize {
-    if layout.align() > STEP { SIZES } else { layout.size().wrapping_sub(1) / STEP }
+    let last = layout.size().wrapping_sub(1);
+    if layout.align() > STEP {
+        SIZES
+    } else if last < SMALL {
+        last / STEP
+    } else {
+        (last.wrapping_sub(SMALL) / LARGE_STEP).saturating_add(SMALL_SIZES)
+    }
+}
+
+/// The size of a pool's blocks, in bytes.
+fn size_of_pool(number: usize) -> usize {
+    if number < SMALL_SIZES {
+        number.wrapping_add(1).wrapping_mul(STEP)
+    } else {
+        number.wrapping_sub(SMALL_SIZES).wrapping_add(1).wrapping_mul(LARGE_STEP).wrapping_add(SMALL)
+    }
 }
 
 /// The layout that all blocks of a pool have.
 fn whole(number: usize) -> Layout {
     // SAFETY: the alignment is a power of two, and the size is no more than `LARGEST`.
-    unsafe { Layout::from_size_align_unchecked(number.wrapping_add(1).wrapping_mul(STEP), STEP) }
+    unsafe { Layout::from_size_align_unchecked(size_of_pool(number), STEP) }
 }
 
 // SAFETY: a block comes from the system's allocator, with the layout of its pool, and goes back to it with the same; it is in its
@@ -77,7 +108,7 @@ unsafe impl GlobalAlloc for Pools {
             // SAFETY: the caller's promise; such a layout never had a pool.
             return unsafe { System.dealloc(pointer, layout) };
         };
-        if pool.ready == READY {
+        if pool.ready == most(number) {
             // SAFETY: `alloc` had it from the system with this layout.
             return unsafe { System.dealloc(pointer, whole(number)) };
         }

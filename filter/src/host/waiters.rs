@@ -76,6 +76,7 @@ pub(super) struct Waiters {
 
 impl Waiters {
     /// Takes a request in; gives it back where there are too many.
+    #[expect(clippy::result_large_err, reason = "who cannot wait comes back as it came")]
     pub(super) fn add(&mut self, context: u32, waiter: Waiter, bounds: Waiting) -> Result<(), Waiter> {
         let bytes = self.bytes.saturating_add(waiter.request.memory());
         if self.all.len() >= bounds.requests || bytes > MAX_BYTES {

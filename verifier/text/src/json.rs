@@ -97,11 +97,22 @@ pub fn each_of(
 
 /// Reads the one value that `bytes` hold.
 fn read(bytes: &[u8], max_depth: usize, elements: Option<&mut Elements<'_>>) -> Result<Value, JsonError> {
+    // all of it at once, where the parser would look at each string
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| end_of(bytes.get(..error.valid_up_to()).unwrap_or_default()))?;
     let mut refusal = None;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let seed = Strict { depth_left: max_depth.min(DEEPEST), refusal: &mut refusal, elements };
     let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| refusal.unwrap_or(JsonError::Syntax { line: error.line(), column: error.column() }))
+}
+
+/// A syntax error behind these bytes.
+#[cold]
+fn end_of(bytes: &[u8]) -> JsonError {
+    let line = bytes.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+    let column = bytes.iter().rev().take_while(|byte| **byte != b'\n').count().saturating_add(1);
+    JsonError::Syntax { line, column }
 }
 
 /// Where the elements of an array go that is not built: the one member, of this name, of the outermost object. Whatever else
@@ -285,6 +296,14 @@ mod tests {
         assert!(of(r#"{"list":[1"#).starts_with("not JSON"));
         // no object in another is taken for it
         assert_eq!(elements_of(r#"{"other":{"list":[1]},"list":[]}"#).0, Vec::<Value>::new());
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_told_by_its_place() {
+        let at = |text: &[u8]| parse_value(text, 9).unwrap_err();
+        assert_eq!(at(b"\xff"), JsonError::Syntax { line: 1, column: 1 });
+        assert_eq!(at(b"{\n\"a\":\"\xc3\"}"), JsonError::Syntax { line: 2, column: 6 });
+        assert_eq!(at(b"[]\n\n\xe2\x82"), JsonError::Syntax { line: 3, column: 1 });
     }
 
     #[test]
