@@ -16,8 +16,10 @@ pub(crate) fn run_all(
     json: Option<&Path>,
     parts: &[String],
 ) -> Result<()> {
-    if parts == ["crypto"] {
-        return crypto(workspace);
+    match parts {
+        [part] if part == "crypto" => return crypto(workspace),
+        [part] if part == "micro" => return micro(workspace),
+        _ => {}
     }
     modules::build_filter(workspace)?;
     modules::build_empty_filter(workspace)?;
@@ -55,7 +57,24 @@ pub(crate) fn run_all(
         missed.extend(part.err().map(|_| what));
     }
     missed.extend(crypto(workspace).err().map(|_| "signatures without the host"));
+    if !quick {
+        missed.extend(micro(workspace).err().map(|_| "each kind of evidence"));
+    }
     ensure_none(&missed)
+}
+
+/// What each kind of evidence costs, by criterion: natively, and as whole requests of the module in wasmtime. There is no limit here.
+fn micro(workspace: &Workspace) -> Result<()> {
+    modules::build_filter(workspace)?;
+    for (package, bench, how) in
+        [("carded-verifier", "verify", "natively"), ("carded-wasm-host", "module", "in wasmtime")]
+    {
+        heading(&format!("What each kind of evidence costs, {how}"));
+        let mut measure = workspace.cargo();
+        measure.args(["bench", "--quiet", "-p", package, "--bench", bench, "--"]);
+        run(measure.args(["--warm-up-time", "1", "--measurement-time", "2"]))?;
+    }
+    Ok(())
 }
 
 /// What a signature costs where the host lends nothing, with the libraries that could be used: a crate of its own, outside of the

@@ -105,7 +105,7 @@ enum Command {
         /// Only the wallet in a real browser: how long a person waits for the consent page and for a presentation
         #[arg(long, conflicts_with_all = ["quick", "long", "json"])]
         browser: bool,
-        /// Only these parts, in the real Envoy: filters, sessions, many, memory, issuers; or `crypto` alone
+        /// Only these parts, in the real Envoy: filters, sessions, many, memory, issuers; or `crypto` or `micro` alone
         parts: Vec<String>,
     },
     /// What operators take, in target/dist/: the module with its hash, an OCI image, a bill of materials, the carded binary

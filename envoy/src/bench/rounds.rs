@@ -50,6 +50,22 @@ pub(super) struct Plan {
     pub(super) time: Duration,
 }
 
+impl Plan {
+    /// The part of it that falls to each of so many starts.
+    pub(super) fn share(self, starts: usize) -> Self {
+        Self { rounds: self.rounds.div_ceil(starts), ..self }
+    }
+}
+
+/// Adds the rounds of another start to those of the same cells before.
+pub(super) fn join(cells: &mut Vec<Cell>, others: Vec<Cell>) {
+    if cells.is_empty() {
+        cells.extend(others);
+    } else {
+        cells.iter_mut().zip(others).for_each(|(cell, other)| cell.samples.extend(other.samples));
+    }
+}
+
 /// Measures every cell in every round, after a round that warms up.
 ///
 /// # Errors
