@@ -33,8 +33,8 @@ fn token(key: &SigningKey, issuer: &str) -> String {
     key.sign_claims(claims.as_object().expect("claims")).expect("signs")
 }
 
-/// A host whose module remembers no verdict, so that each request is checked.
-fn host(module: &GuestModule, keys: &[SigningKey], lends: bool) -> Host {
+/// A host whose module remembers so many verdicts: none, so that each request is checked.
+fn host(module: &GuestModule, keys: &[SigningKey], lends: bool, remembered: u32) -> Host {
     let mut configuration = agency::config();
     let set: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();
     configuration["issuers"] = json!({
@@ -46,7 +46,7 @@ fn host(module: &GuestModule, keys: &[SigningKey], lends: bool) -> Host {
     let any = json!({ "any": [{ "token": "corp" }, { "token": "own" }] });
     let rules = configuration["rules"].as_array_mut().expect("rules");
     rules.push(json!({ "match": { "path": "/api/**" }, "require": any }));
-    configuration["limits"]["cached_verdicts"] = json!(0);
+    configuration["limits"]["cached_verdicts"] = json!(remembered);
     let mut builder = Host::builder(module)
         .configuration(&configuration)
         .clock(START)
@@ -76,9 +76,14 @@ fn evidence(c: &mut Criterion) {
     let secret =
         Algorithm::parse("HS256").and_then(|hs256| SigningKey::from_secret(hs256, None, SECRET.as_bytes()).ok());
     let secret = token(&secret.expect("a key"), "https://own.example.com");
+    let mut remembering = host(&module, &keys, true, 100);
+    let same = token(keys.first().expect("a key"), "https://idp.example.com");
+    c.bench_function("module/a token, remembered", |b| {
+        b.iter(|| passes(&remembering.ask(Request::get("/api/x").bearer(black_box(&same)))));
+    });
     for (lends, label) in [(false, "module"), (true, "module, host lends")] {
         let mut group = c.benchmark_group(label);
-        let mut host = host(&module, &keys, lends);
+        let mut host = host(&module, &keys, lends, 0);
         group.bench_function("nothing to check", |b| b.iter(|| passes(&host.ask(Request::get("/open")))));
         let named = keys.iter().zip(ASYMMETRIC).map(|(key, name)| (name, token(key, "https://idp.example.com")));
         for (name, token) in named.chain([("HS256", secret.clone())]) {
