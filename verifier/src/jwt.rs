@@ -70,11 +70,11 @@ impl Heads {
 
     /// Keeps the header of a token that holds.
     pub(crate) fn keep(&self, token: &Token<'_>) {
-        let Some((text, _)) = cut_at_dot(token.message).filter(|(text, _)| text.len() <= Self::LONGEST) else { return };
-        let Ok(mut kept) = self.0.try_lock() else { return };
         if token.known || !token.header.is_empty() {
             return;
         }
+        let Some((text, _)) = cut_at_dot(token.message).filter(|(text, _)| text.len() <= Self::LONGEST) else { return };
+        let Ok(mut kept) = self.0.try_lock() else { return };
         let next = kept.next % Self::MOST;
         kept.next = next.wrapping_add(1);
         if let Some(place) = kept.heads.get_mut(next) {

@@ -33,7 +33,7 @@ fn token(key: &SigningKey, issuer: &str) -> String {
     key.sign_claims(claims.as_object().expect("claims")).expect("signs")
 }
 
-/// A host whose module remembers so many verdicts: none, so that each request is checked.
+/// A host whose module remembers so many verdicts; where it remembers none, each request is checked.
 fn host(module: &GuestModule, keys: &[SigningKey], lends: bool, remembered: u32) -> Host {
     let mut configuration = agency::config();
     let set: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();

@@ -16,10 +16,12 @@ pub(crate) fn run_all(
     json: Option<&Path>,
     parts: &[String],
 ) -> Result<()> {
-    match parts {
-        [part] if part == "crypto" => return crypto(workspace),
-        [part] if part == "micro" => return micro(workspace),
-        _ => {}
+    if parts.iter().any(|part| ["crypto", "micro"].contains(&part.as_str())) {
+        ensure!(
+            parts.len() == 1 && json.is_none() && !quick && !long,
+            "`crypto` and `micro` are measured alone and only printed: name one of them, without options"
+        );
+        return if parts == ["crypto"] { crypto(workspace) } else { micro(workspace) };
     }
     modules::build_filter(workspace)?;
     modules::build_empty_filter(workspace)?;

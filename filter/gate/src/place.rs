@@ -239,6 +239,37 @@ mod tests {
     }
 
     #[test]
+    fn threat_85_a_cookie_that_is_there_is_seen_whatever_stands_before_it() {
+        for header in [
+            "t=1",
+            "t",
+            "a;t=1",
+            "a=1;t",
+            " t =1",
+            "a==;t=",
+            "=;t=1",
+            ";;t=1",
+            "a=\"x;t=1\"",
+            "tt=1; at=2",
+            "a=t; b=t=1",
+            "",
+            "=",
+            ";",
+            "a=1;",
+            "=t",
+        ] {
+            let request = request(&[("cookie", "first=1"), ("cookie", header)]);
+            let there = cookies(&request).any(|(name, _)| name == b"t");
+            assert_eq!(has_cookie(&request, |name| name == b"t"), there, "{header}");
+            // and is taken out
+            let kept = cookies_where(&request, |name| name != b"t").unwrap_or_default();
+            let again = Request::from_pairs([(&b"cookie"[..], &kept[..])]);
+            assert!(!has_cookie(&again, |name| name == b"t"), "{header}");
+        }
+        assert!(!has_cookie(&request(&[]), |_| true));
+    }
+
+    #[test]
     fn what_is_taken_out_leaves_the_rest_as_it_was() {
         let request = request(&[("cookie", "a=1; t=x"), ("cookie", "b=\"2\";t=y")]);
         assert_eq!(cookies_where(&request, |name| name != b"t").as_deref(), Some(&b"a=1; b=\"2\""[..]));
