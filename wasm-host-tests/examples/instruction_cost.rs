@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "the stories use more of it")]
 mod agency;
 
+use std::collections::BTreeMap;
+
 use carded_verifier::Algorithm;
 use carded_verifier::sign::SigningKey;
 use carded_wasm_host::{GuestModule, Host, Outcome, Request, filter_path, lending};
@@ -20,8 +22,8 @@ const ISSUER: &str = "https://idp.example.com";
 
 fn main() -> Result<(), String> {
     let path = std::env::args_os().nth(1).map_or_else(filter_path, Into::into);
-    if std::env::args().nth(2).as_deref() == Some("--entered") {
-        return entered(&GuestModule::telling(&path)?);
+    if std::env::args().nth(2).as_deref() == Some("--told") {
+        return told(&GuestModule::telling(&path)?);
     }
     println!("| request (mean of {COUNTED}) | instructions |\n|---|---:|");
     each(&GuestModule::counting(&path)?, |what, host, request| {
@@ -37,23 +39,32 @@ fn main() -> Result<(), String> {
     })
 }
 
-/// Prints the numbers of the functions that requests run through, in the order of their first call.
-fn entered(module: &GuestModule) -> Result<(), String> {
-    let mut all = Vec::new();
+/// Prints the numbers of the functions that requests run through, in the order of their first call, a line each; then the
+/// numbers of the branches, and with each how often its condition was false and how often true.
+fn told(module: &GuestModule) -> Result<(), String> {
+    let (mut entered, mut branches) = (Vec::new(), BTreeMap::<u32, [u64; 2]>::new());
     each(module, |what, host, request| {
         for number in 0..WARM {
             pass(what, host, request(number)?)?;
         }
-        host.entered(0);
-        pass(what, host, request(WARM)?)?;
-        for function in host.entered(0) {
-            if !all.contains(&function) {
-                all.push(function);
+        host.told(0);
+        for number in WARM..WARM + COUNTED {
+            pass(what, host, request(number)?)?;
+        }
+        let told = host.told(0);
+        for function in told.entered {
+            if !entered.contains(&function) {
+                entered.push(function);
             }
+        }
+        for (branch, [untrue, true_]) in told.branches {
+            let sum = branches.entry(branch).or_default();
+            *sum = [sum[0] + untrue, sum[1] + true_];
         }
         Ok(())
     })?;
-    all.iter().for_each(|function| println!("{function}"));
+    entered.iter().for_each(|function| println!("{function}"));
+    branches.iter().for_each(|(branch, [untrue, true_])| println!("{branch} {untrue} {true_}"));
     Ok(())
 }
 

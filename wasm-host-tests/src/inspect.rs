@@ -4,6 +4,7 @@ use crate::host::{Host, StreamId};
 use crate::process::{LogLine, Metric};
 use crate::stream::{Outcome, Passed};
 use crate::upstream::{Answer, Call};
+use crate::vm::Told;
 
 impl Host {
     /// What became of a request so far.
@@ -76,10 +77,10 @@ impl Host {
         self.slots[worker + 1].vm.instructions().unwrap_or(0)
     }
 
-    /// The functions that the VM of a worker (the first is 0) entered since this was asked last, in the order in which they
-    /// first were; none where it does not tell ([`crate::GuestModule::telling`]).
-    pub fn entered(&mut self, worker: usize) -> Vec<u32> {
-        self.slots[worker + 1].vm.entered()
+    /// What the VM of a worker (the first is 0) told since this was asked last; nothing where it does not tell
+    /// ([`crate::GuestModule::telling`]).
+    pub fn told(&mut self, worker: usize) -> Told {
+        self.slots[worker + 1].vm.told()
     }
 
     /// How many keys and bytes shared data holds.

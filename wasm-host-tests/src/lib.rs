@@ -39,3 +39,4 @@ pub use protobuf::struct_bytes;
 pub use reply::Reply;
 pub use stream::{Outcome, Passed, Request};
 pub use upstream::{Answer, Call};
+pub use vm::Told;

@@ -11,7 +11,7 @@ pub struct GuestModule {
     pub(crate) module: Module,
     /// Whether its instructions are counted.
     pub(crate) counts: bool,
-    /// Whether it tells of the functions that are entered.
+    /// Whether it tells of the code that runs.
     pub(crate) tells: bool,
 }
 
@@ -24,8 +24,8 @@ impl GuestModule {
         Self::compile(bytes, false)
     }
 
-    /// Reads and compiles a module that tells of each function that is entered, by its number, with an import `env.entered`
-    /// ([`crate::Host::entered`]).
+    /// Reads and compiles a module that tells of each function that is entered, by its number, with an import `env.entered`,
+    /// and of each branch, by its condition and number, with `env.branch` ([`crate::Host::told`]).
     ///
     /// # Errors
     /// As [`Self::from_file`].

@@ -1,7 +1,7 @@
 //! One VM: a wasmtime instance with its contexts, the memory helpers that host functions use, and calls into the guest.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use wasmtime::{AsContextMut, Caller, Func, Instance, Linker, Memory, Store, Val};
@@ -94,8 +94,16 @@ pub(crate) struct VmState {
     pub(crate) tick_serial: Option<(u64, std::time::Duration)>,
     pub(crate) environment: Vec<(String, String)>,
     random: u64,
-    /// The functions that were entered, in the order in which they first were.
-    entered: Vec<u32>,
+    told: Told,
+}
+
+/// What a module tells of the code that runs ([`crate::GuestModule::telling`]).
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The numbers of the functions that were entered, in the order in which they first were.
+    pub entered: Vec<u32>,
+    /// How often each branch (`if`, `br_if`), by its number, found the condition false, and how often true.
+    pub branches: BTreeMap<u32, [u64; 2]>,
 }
 
 impl VmState {
@@ -203,7 +211,7 @@ impl Vm {
             tick_serial: None,
             environment: seed.environment,
             random: seed.random,
-            entered: Vec::new(),
+            told: Told::default(),
         };
         let mut store = Store::new(&module.engine, state);
         if module.counts {
@@ -212,13 +220,19 @@ impl Vm {
         let mut linker = Linker::new(&module.engine);
         crate::imports::define(&mut linker).map_err(|error| format!("{error:?}"))?;
         if module.tells {
-            let tell = |mut guest: Caller<'_, VmState>, function: u32| {
-                let entered = &mut guest.data_mut().entered;
+            let entered = |mut guest: Caller<'_, VmState>, function: u32| {
+                let entered = &mut guest.data_mut().told.entered;
                 if !entered.contains(&function) {
                     entered.push(function);
                 }
             };
-            linker.func_wrap("env", "entered", tell).map_err(|error| format!("{error:?}"))?;
+            linker.func_wrap("env", "entered", entered).map_err(|error| format!("{error:?}"))?;
+            let branch = |mut guest: Caller<'_, VmState>, condition: u32, branch: u32| {
+                let went = guest.data_mut().told.branches.entry(branch).or_default();
+                went[usize::from(condition != 0)] += 1;
+                condition
+            };
+            linker.func_wrap("env", "branch", branch).map_err(|error| format!("{error:?}"))?;
         }
         let instance =
             linker.instantiate(&mut store, &module.module).map_err(|error| format!("cannot start: {error:?}"))?;
@@ -255,9 +269,9 @@ impl Vm {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
-    /// The functions that were entered since this was asked last, in the order in which they first were.
-    pub(crate) fn entered(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.state().entered)
+    /// What the guest told since this was asked last.
+    pub(crate) fn told(&mut self) -> Told {
+        std::mem::take(&mut self.state().told)
     }
 
     /// Whether the guest exports such a callback.

@@ -64,7 +64,7 @@ enum Command {
         /// Also print what each part of the filter weighs
         #[arg(long, conflicts_with_all = ["crash", "web", "demo"])]
         weights: bool,
-        /// Also find anew which functions of the filter stand first (filter/order.txt)
+        /// Also find anew which functions of the filter stand first and which way their branches go (filter/order.txt)
         #[arg(long, conflicts_with_all = ["crash", "web", "demo"])]
         order: bool,
     },

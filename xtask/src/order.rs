@@ -1,106 +1,137 @@
-//! The order of the functions in the module. Those that requests run through stand first, side by side: the code that a proxy's engine
-//! makes of them then lies in a few pages, which it finds again in the processor's caches, where it else is strewn over all of it.
+//! The order of the functions in the module, and which way its branches go.
 //!
-//! Which they are says `filter/order.txt`, which `cargo xtask build --order` writes: it has requests of each kind run
-//! through a copy of the module that tells its host of each function that is entered. A name in it that is no longer there does no harm.
+//! The functions that requests run through stand first, side by side: the code that a proxy's engine makes of them then lies in a
+//! few pages, which it finds again in the processor's caches, where it else is strewn over all of it. And of each branch in them
+//! that always went one way the module says so (the custom section `metadata.code.branch_hint` of the Branch Hinting proposal): V8
+//! then puts the code on the other side out of the way.
+//!
+//! Which they are says `filter/order.txt`, which `cargo xtask build --order` writes: it has requests of each kind run through a
+//! copy of the module that tells its host of each function that is entered and of each branch. Each line is the name of a function
+//! and, where it has hints, after a tab a sign for each of its branches ([`hints::signs`]). A name that is no longer there does no
+//! harm, nor does a hint that is wrong: the request then takes the longer way.
 
-use std::collections::BTreeMap;
+mod hints;
+mod placing;
+mod telling;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
+use wasm_encoder::Module;
 use wasm_encoder::reencode::{self, Reencode};
-use wasm_encoder::{
-    CodeSection, EntityType, FunctionSection, ImportSection, Instruction, Module, TypeSection, ValType,
-};
-use wasmparser::{
-    CodeSectionReader, FunctionBody, FunctionSectionReader, KnownCustom, Name, Operator, Parser, Payload,
-};
+use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 use crate::modules;
 use crate::workspace::{Workspace, read};
 
-/// Where fewer of the names than this are found, out of a hundred, the list should be written again.
+/// Where fewer than this are found of the functions that the list names, or of those that it has hints for, out of a hundred,
+/// it should be written again.
 const CURRENT: usize = 90;
 
 /// Writes the list anew.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let named = std::fs::read(modules::named_filter(workspace)?)?;
-    let telling = workspace.cargo_target.join("optimized/telling.wasm");
-    std::fs::write(&telling, tell(&named)?)?;
+    let copy = workspace.cargo_target.join("optimized/telling.wasm");
+    std::fs::write(&copy, telling::tell(&named)?)?;
     let mut host = workspace.cargo();
     host.args(["run", "--quiet", "-p", "carded-wasm-host", "--example", "instruction_cost", "--"]);
-    let entered = String::from_utf8(read(host.arg(telling).arg("--entered"))?)?;
-    let names = names(&named)?;
-    let mut first: Vec<&str> = Vec::new();
-    for number in entered.lines() {
-        // what `wasm-opt` made by itself has a number for a name, which is another one the next time
-        let name = names.get(&number.parse()?).filter(|name| !name.bytes().all(|byte| byte.is_ascii_digit()));
-        first.extend(name.map(String::as_str).filter(|name| !first.contains(name)));
-    }
+    let told = String::from_utf8(read(host.arg(copy).arg("--told"))?)?;
+    let (lines, hints) = lines(&named, &told)?;
     let list = list(workspace);
-    std::fs::write(&list, first.join("\n") + "\n")?;
-    println!("{}: {} functions", list.display(), first.len());
+    std::fs::write(&list, lines.join("\n") + "\n")?;
+    println!("{}: {} functions, {hints} hints", list.display(), lines.len());
     Ok(())
 }
 
-/// The module with the functions of the list first, and without its custom sections.
+/// The lines of the list, from what a copy of the module told, and how many hints are in them. What is told is the number of a
+/// function in each line, or the number of a branch, how often its condition was false, and how often true.
+fn lines(named: &[u8], told: &str) -> Result<(Vec<String>, usize)> {
+    let mut entered = Vec::new();
+    let mut went = BTreeMap::new();
+    for line in told.lines() {
+        let numbers = line.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        match *numbers {
+            [function] => entered.push(u32::try_from(function)?),
+            [branch, never, always] => {
+                went.insert(branch, [never, always]);
+            }
+            _ => anyhow::bail!("the module told {line}"),
+        }
+    }
+    let names = names(named)?;
+    // functions of one name (there is one for each type that it is generic over) are told apart by how many branches they have;
+    // those that are not are taken as one
+    let mut alike = BTreeMap::<_, Vec<hints::Went>>::new();
+    let (mut number, mut kinds) = (0, BTreeMap::new());
+    for (function, branches) in hints::branches(named)? {
+        let name = names.get(&function).map_or("", String::as_str);
+        kinds.insert(function, (name, branches.len()));
+        let sums = alike.entry((name, branches.len())).or_insert_with(|| vec![[0; 2]; branches.len()]);
+        for (sum, branch) in sums.iter_mut().zip(number..) {
+            let [never, always] = went.get(&branch).copied().unwrap_or_default();
+            *sum = [sum[0] + never, sum[1] + always];
+        }
+        number += branches.len() as u64;
+    }
+    let (mut lines, mut seen, mut hints) = (Vec::new(), BTreeSet::new(), 0);
+    for kind in entered.iter().filter_map(|function| kinds.get(function)) {
+        let (name, _) = kind;
+        // what `wasm-opt` made by itself has a number for a name, which is another one the next time
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let signs = hints::signs(alike.get(kind).map_or(&[], Vec::as_slice));
+        let count = signs.matches(|sign| sign != '.').count();
+        let line = if count == 0 { (*name).to_owned() } else { format!("{name}\t{signs}") };
+        if seen.insert(kind) && !lines.contains(&line) {
+            hints += count;
+            lines.push(line);
+        }
+    }
+    Ok((lines, hints))
+}
+
+/// The module with the functions of the list first, with its hints, and without any other custom section.
 pub(crate) fn put(workspace: &Workspace, module: &[u8]) -> Result<Vec<u8>> {
     let list = std::fs::read_to_string(list(workspace)).context("filter/order.txt")?;
-    let ranks: BTreeMap<&str, usize> = list.lines().zip(0..).collect();
-    let names = names(module)?;
-    let found: std::collections::BTreeSet<_> = names.values().filter_map(|name| ranks.get(name.as_str())).collect();
-    if found.len() * 100 < ranks.len() * CURRENT {
+    let (module, missing) = put_list(&list, module)?;
+    if missing * 100 > list.lines().count() * (100 - CURRENT) {
         println!(
-            "{} of {} functions that stand first are there: `cargo xtask build --order` looks for them anew",
-            found.len(),
-            ranks.len()
+            "{missing} of {} functions of the list are not as they were: `cargo xtask build --order` looks for them anew",
+            list.lines().count()
         );
     }
-    let rank = |function: u32| names.get(&function).and_then(|name| ranks.get(name.as_str())).copied();
-    in_order(module, |function| rank(function).unwrap_or(usize::MAX))
+    Ok(module)
 }
 
-/// The module with its functions ordered by their rank, those of the same rank as they stood. Before all others are those that
-/// are called in most places, as many as have a number of one byte (LEB128), which is what each of the calls then takes.
-fn in_order(module: &[u8], rank: impl Fn(u32) -> usize) -> Result<Vec<u8>> {
-    let (imported, count) = functions(module)?;
-    let calls = calls(module)?;
-    let mut order: Vec<u32> = (imported..count).collect();
-    order.sort_by_key(|function| std::cmp::Reverse(calls.get(function)));
-    let short = order.len().min(128_u32.saturating_sub(imported) as usize);
-    let (often, others) = order.split_at_mut(short);
-    often.sort_by_key(|function| (rank(*function), *function));
-    others.sort_by_key(|function| (rank(*function), *function));
-    let mut places: Vec<u32> = (0..count).collect();
-    for (old, new) in order.iter().zip(imported..) {
-        if let Some(place) = places.get_mut(*old as usize) {
-            *place = new;
+/// As [`put`], and how many lines of the list have no function.
+fn put_list(list: &str, module: &[u8]) -> Result<(Vec<u8>, usize)> {
+    let lines: Vec<_> = list.lines().map(|line| line.split_once('\t').unwrap_or((line, ""))).collect();
+    let mut ranks = BTreeMap::new();
+    for ((name, _), rank) in lines.iter().zip(0..) {
+        ranks.entry(*name).or_insert(rank);
+    }
+    let names = names(module)?;
+    let rank = |function: u32| ranks.get(names.get(&function)?.as_str()).copied();
+    let (ordered, places) = placing::in_order(module, |function| rank(function).unwrap_or(usize::MAX))?;
+    let moved: BTreeMap<_, _> =
+        names.iter().filter_map(|(old, name)| Some((*places.get(*old as usize)?, name.as_str()))).collect();
+
+    let signs: BTreeMap<_, _> = lines.iter().map(|(name, signs)| ((*name, signs.len()), *signs)).collect();
+    let (mut found, mut of_functions) = (BTreeSet::new(), BTreeMap::new());
+    for (function, branches) in hints::branches(&ordered)? {
+        let Some(name) = moved.get(&function) else { continue };
+        found.extend([(*name, 0), (*name, branches.len())]);
+        if let Some(signs) = signs.get(&(*name, branches.len())) {
+            of_functions.insert(function, (branches, *signs));
         }
     }
-    let order = order.iter().map(|old| (old - imported) as usize).collect();
-    encode(&mut Ordered { places, order }, module)
-}
-
-/// In how many places each function is called.
-fn calls(module: &[u8]) -> Result<BTreeMap<u32, usize>> {
-    let mut calls = BTreeMap::new();
-    for payload in Parser::new(0).parse_all(module) {
-        if let Payload::CodeSectionEntry(body) = payload? {
-            for operator in body.get_operators_reader()? {
-                if let Operator::Call { function_index } = operator? {
-                    *calls.entry(function_index).or_default() += 1;
-                }
-            }
-        }
-    }
-    Ok(calls)
-}
-
-/// The module with an import `env.entered`, which each function calls with its number as the first thing.
-fn tell(module: &[u8]) -> Result<Vec<u8>> {
-    let (imported, _) = functions(module)?;
-    encode(&mut Telling { imported, next: imported, kind: 0 }, module)
+    let missing = lines.iter().filter(|(name, signs)| !found.contains(&(*name, signs.len()))).count();
+    Ok((hints::put(&ordered, &of_functions)?, missing))
 }
 
 fn list(workspace: &Workspace) -> PathBuf {
@@ -159,199 +190,3 @@ fn symbol(name: &str) -> &str {
 }
 
 type Encoded = Result<(), reencode::Error<Infallible>>;
-
-struct Ordered {
-    /// The new number of each function.
-    places: Vec<u32>,
-    /// Which of the module's own functions stands at each place, counted without the imported ones.
-    order: Vec<usize>,
-}
-
-impl Reencode for Ordered {
-    type Error = Infallible;
-
-    fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error<Infallible>> {
-        Ok(self.places.get(function as usize).copied().unwrap_or(function))
-    }
-
-    fn parse_function_section(
-        &mut self,
-        functions: &mut FunctionSection,
-        section: FunctionSectionReader<'_>,
-    ) -> Encoded {
-        let kinds = section.into_iter().collect::<Result<Vec<_>, _>>()?;
-        for kind in self.order.iter().filter_map(|at| kinds.get(*at)) {
-            functions.function(*kind);
-        }
-        Ok(())
-    }
-
-    fn parse_code_section(&mut self, code: &mut CodeSection, section: CodeSectionReader<'_>) -> Encoded {
-        let bodies = section.into_iter().collect::<Result<Vec<_>, _>>()?;
-        for at in self.order.clone() {
-            if let Some(body) = bodies.get(at) {
-                self.parse_function_body(code, body.clone())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn parse_custom_section(&mut self, _: &mut Module, _: wasmparser::CustomSectionReader<'_>) -> Encoded {
-        Ok(())
-    }
-}
-
-struct Telling {
-    imported: u32,
-    /// The number of the function that comes next.
-    next: u32,
-    /// The type of a function that takes a number.
-    kind: u32,
-}
-
-impl Reencode for Telling {
-    type Error = Infallible;
-
-    fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error<Infallible>> {
-        Ok(if function < self.imported { function } else { function + 1 })
-    }
-
-    fn parse_type_section(&mut self, types: &mut TypeSection, section: wasmparser::TypeSectionReader<'_>) -> Encoded {
-        reencode::utils::parse_type_section(self, types, section)?;
-        self.kind = types.len();
-        types.ty().function([ValType::I32], []);
-        Ok(())
-    }
-
-    fn parse_import_section(
-        &mut self,
-        imports: &mut ImportSection,
-        section: wasmparser::ImportSectionReader<'_>,
-    ) -> Encoded {
-        reencode::utils::parse_import_section(self, imports, section)?;
-        imports.import("env", "entered", EntityType::Function(self.kind));
-        Ok(())
-    }
-
-    fn parse_function_body(&mut self, code: &mut CodeSection, body: FunctionBody<'_>) -> Encoded {
-        let mut function = self.new_function_with_parsed_locals(&body)?;
-        function.instruction(&Instruction::I32Const(self.next.cast_signed()));
-        function.instruction(&Instruction::Call(self.imported));
-        self.next += 1;
-        let mut reader = body.get_operators_reader()?;
-        while !reader.eof() {
-            function.instruction(&self.parse_instruction(&mut reader)?);
-        }
-        code.function(&function);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wasm_encoder::{ExportKind, ExportSection, Function};
-    use wasmparser::Operator;
-
-    /// Functions that give 0, 1, 2 …, each exported under its number, and one more that calls each of them; there is an import
-    /// before them all.
-    fn module(count: u32) -> Vec<u8> {
-        let (mut types, mut imports, mut functions) =
-            (TypeSection::new(), ImportSection::new(), FunctionSection::new());
-        let (mut exports, mut code) = (ExportSection::new(), CodeSection::new());
-        types.ty().function([], [ValType::I32]);
-        imports.import("env", "f", EntityType::Function(0));
-        let mut caller = Function::new([]);
-        for number in 0..count {
-            functions.function(0);
-            exports.export(&number.to_string(), ExportKind::Func, number + 1);
-            let mut function = Function::new([]);
-            function.instruction(&Instruction::I32Const(number.cast_signed())).instruction(&Instruction::End);
-            code.function(&function);
-            caller.instruction(&Instruction::Call(number + 1)).instruction(&Instruction::Drop);
-        }
-        functions.function(0);
-        exports.export("caller", ExportKind::Func, count + 1);
-        caller.instruction(&Instruction::Call(0)).instruction(&Instruction::End);
-        code.function(&caller);
-        let mut module = Module::new();
-        module.section(&types).section(&imports).section(&functions).section(&exports).section(&code);
-        module.finish()
-    }
-
-    /// The numbers of exported functions by their names, and the bodies of the module's own functions.
-    fn read(module: &[u8]) -> (BTreeMap<String, u32>, Vec<Vec<Operator<'_>>>) {
-        let (mut exports, mut bodies) = (BTreeMap::new(), Vec::new());
-        for payload in Parser::new(0).parse_all(module) {
-            match payload.unwrap() {
-                Payload::ExportSection(section) => {
-                    exports.extend(section.into_iter().map(|export| {
-                        let export = export.unwrap();
-                        (export.name.to_owned(), export.index)
-                    }));
-                }
-                Payload::CodeSectionEntry(body) => {
-                    let operators = body.get_operators_reader().unwrap().into_iter();
-                    bodies.push(operators.collect::<Result<_, _>>().unwrap());
-                }
-                _ => {}
-            }
-        }
-        (exports, bodies)
-    }
-
-    /// What the functions give that the caller calls, in order.
-    fn called(exports: &BTreeMap<String, u32>, bodies: &[Vec<Operator<'_>>], before: usize) -> Vec<i32> {
-        let body = |function: u32| &bodies[function as usize - before];
-        let calls = body(exports["caller"]).iter().filter_map(|operator| match operator {
-            Operator::Call { function_index } if *function_index as usize >= before => Some(*function_index),
-            _ => None,
-        });
-        calls
-            .map(|function| {
-                match body(function).iter().find(|operator| matches!(operator, Operator::I32Const { .. })) {
-                    Some(Operator::I32Const { value }) => *value,
-                    _ => -1,
-                }
-            })
-            .collect()
-    }
-
-    #[test]
-    fn functions_stand_in_another_order_and_are_the_same() {
-        let module = module(200);
-        let ordered = in_order(&module, |function| 1000 - function as usize).unwrap();
-        let (exports, bodies) = read(&ordered);
-        assert_eq!(bodies.len(), 201);
-        for (name, function) in exports.iter().filter(|(name, _)| *name != "caller") {
-            let number: i32 = name.parse().unwrap();
-            let body = &bodies[*function as usize - 1];
-            assert!(matches!(body[0], Operator::I32Const { value } if value == number), "{name}");
-        }
-        assert_eq!(called(&exports, &bodies, 1), (0..200).collect::<Vec<_>>());
-        // as many as have a short number stand first, the others in the order of their ranks
-        assert_eq!(exports["caller"], 128);
-        assert!(exports["199"] < exports["150"] && exports["150"] < exports["130"]);
-    }
-
-    #[test]
-    fn a_copy_tells_of_each_function_first() {
-        let told = tell(&module(3)).unwrap();
-        let (exports, bodies) = read(&told);
-        for (number, body) in (1..).zip(&bodies) {
-            assert!(matches!(body[0], Operator::I32Const { value } if value == number), "{body:?}");
-            assert!(matches!(body[1], Operator::Call { function_index: 1 }), "{body:?}");
-        }
-        assert_eq!(exports["0"], 2);
-        assert_eq!(called(&exports, &bodies, 2), [1, 2, 3].map(|number| number));
-    }
-
-    #[test]
-    fn symbols_lose_the_number_that_tells_them_apart() {
-        for (name, plain) in
-            [("_ZN1a1b17h0123456789abcdefE_522", "_ZN1a1b17h0123456789abcdefE"), ("malloc_1", "malloc_1")]
-        {
-            assert_eq!(symbol(name), plain);
-        }
-    }
-}
