@@ -126,8 +126,10 @@ fn optimize(workspace: &Workspace, built: &Path, name: &str, not_called: &[&str]
         options.extend(["--remove-exports", &removed]);
     }
     // no data lies in the first kilobyte: the stack is there; what the first pass leaves, the second makes smaller still. What
-    // is called in one place moves there, but no function grows so large that what a request needs of it lies far apart
+    // is called in one place moves there, but no function grows so large that what a request needs of it lies far apart; nor does
+    // a function stay one that is hardly more than a call of another
     options.extend(["-Oz", "-Oz", "--low-memory-unused", "--one-caller-inline-max-function-size=1000"]);
+    options.push("--always-inline-max-function-size=3");
     options.extend(names);
     options.extend(FEATURES);
     let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;

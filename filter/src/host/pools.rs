@@ -79,44 +79,16 @@ fn whole(number: usize) -> Layout {
 // SAFETY: a block comes from the system's allocator, with the layout of its pool, and goes back to it with the same; it is in its
 // pool or in use, never both.
 unsafe impl GlobalAlloc for Pools {
+    #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let number = number(layout);
-        // SAFETY: there is one thread, and no other reference while this one lives.
-        let pools = unsafe { &mut *self.0.get() };
-        let Some(pool) = pools.get_mut(number) else {
-            // SAFETY: the caller's promise.
-            return unsafe { System.alloc(layout) };
-        };
-        // SAFETY: a block in a pool is as large as its pool says, and nobody's.
-        match unsafe { pool.first.as_ref() } {
-            Some(block) => {
-                let taken = pool.first;
-                pool.first = block.next;
-                pool.ready = pool.ready.wrapping_sub(1);
-                taken.cast()
-            }
-            // SAFETY: no size is 0.
-            None => unsafe { System.alloc(whole(number)) },
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.take(layout.size(), layout.align()) }
     }
 
+    #[inline(always)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let number = number(layout);
-        // SAFETY: there is one thread, and no other reference while this one lives.
-        let pools = unsafe { &mut *self.0.get() };
-        let Some(pool) = pools.get_mut(number) else {
-            // SAFETY: the caller's promise; such a layout never had a pool.
-            return unsafe { System.dealloc(pointer, layout) };
-        };
-        if pool.ready == most(number) {
-            // SAFETY: `alloc` had it from the system with this layout.
-            return unsafe { System.dealloc(pointer, whole(number)) };
-        }
-        let block = pointer.cast::<Block>();
-        // SAFETY: the block is given up, large enough for a pointer, and its place is a multiple of `STEP`.
-        unsafe { block.write(Block { next: pool.first }) };
-        pool.first = block;
-        pool.ready = pool.ready.wrapping_add(1);
+        // SAFETY: the caller's promise.
+        unsafe { self.give_back(pointer, layout.size(), layout.align()) }
     }
 
     /// A block that stays in its pool stays where it is, and dlmalloc extends large ones in place where it can.
@@ -140,5 +112,55 @@ unsafe impl GlobalAlloc for Pools {
             }
             new
         }
+    }
+}
+
+/// What the allocator does, with a layout in two numbers, in the order in which the compiler hands them to it: what it calls is then
+/// only the call of one of these, and `wasm-opt` calls them without it.
+impl Pools {
+    #[inline(never)]
+    unsafe fn take(&self, size: usize, align: usize) -> *mut u8 {
+        // SAFETY: it was a layout.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        let number = number(layout);
+        // SAFETY: there is one thread, and no other reference while this one lives.
+        let pools = unsafe { &mut *self.0.get() };
+        let Some(pool) = pools.get_mut(number) else {
+            // SAFETY: the caller's promise.
+            return unsafe { System.alloc(layout) };
+        };
+        // SAFETY: a block in a pool is as large as its pool says, and nobody's.
+        match unsafe { pool.first.as_ref() } {
+            Some(block) => {
+                let taken = pool.first;
+                pool.first = block.next;
+                pool.ready = pool.ready.wrapping_sub(1);
+                taken.cast()
+            }
+            // SAFETY: no size is 0.
+            None => unsafe { System.alloc(whole(number)) },
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn give_back(&self, pointer: *mut u8, size: usize, align: usize) {
+        // SAFETY: it was a layout.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        let number = number(layout);
+        // SAFETY: there is one thread, and no other reference while this one lives.
+        let pools = unsafe { &mut *self.0.get() };
+        let Some(pool) = pools.get_mut(number) else {
+            // SAFETY: the caller's promise; such a layout never had a pool.
+            return unsafe { System.dealloc(pointer, layout) };
+        };
+        if pool.ready == most(number) {
+            // SAFETY: `alloc` had it from the system with this layout.
+            return unsafe { System.dealloc(pointer, whole(number)) };
+        }
+        let block = pointer.cast::<Block>();
+        // SAFETY: the block is given up, large enough for a pointer, and its place is a multiple of `STEP`.
+        unsafe { block.write(Block { next: pool.first }) };
+        pool.first = block;
+        pool.ready = pool.ready.wrapping_add(1);
     }
 }
