@@ -35,17 +35,20 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// The first check begins.
+    #[inline]
     pub(crate) fn begin() -> Self {
         Self { passed: Vec::with_capacity(14), current: Check::Size }
     }
 
     /// The current check passed; another begins.
+    #[inline]
     pub(crate) fn next(&mut self, check: Check) {
         self.passed.push(self.current);
         self.current = check;
     }
 
     /// The outcome; where all passed, `complete` is given the list of them.
+    #[inline]
     pub(crate) fn finish<T, V>(
         mut self,
         result: Result<T, Stop>,
@@ -66,6 +69,7 @@ impl Steps {
 
 /// A NumericDate (RFC 7519 section 2): a number, rounded so that a token is never valid for longer than it says. What
 /// is out of range is the nearest end of it.
+#[inline]
 pub(crate) fn time(
     claims: &Map<String, Value>,
     name: &str,

@@ -32,6 +32,7 @@ fn unavailable<T>(detail: &str, retry_after: Duration) -> Result<T, Stop> {
 ///
 /// The same arguments always give the same outcome. After [`Outcome::Need`] the caller fetches, puts the reply or the
 /// failure into its [`Documents`] and calls again with the same evidence.
+#[inline]
 pub fn verify(evidence: &Evidence<'_>, trust: &Trust, known: &Documents, now: Timestamp) -> Outcome {
     let mut steps = Steps::begin();
     let result = run(evidence, trust, known, now, &mut steps);
@@ -53,6 +54,8 @@ pub(crate) fn basis(
     let keys = find_keys(trust, compiled, tenant, known, now).ok()?;
     Some(Basis { revision: keys.revision, until: keys.until, version: known.version() })
 }
+
+#[inline]
 
 fn run(
     evidence: &Evidence<'_>,
@@ -93,6 +96,7 @@ pub(crate) struct Signed<'t, 'e> {
 
 impl Signed<'_, '_> {
     /// The outcome, once all other checks passed.
+    #[inline]
     pub(crate) fn verified(
         self,
         trust: &Trust,
@@ -118,6 +122,7 @@ impl Signed<'_, '_> {
 }
 
 /// The checks that every kind of token begins with: size, parse, issuer, algorithm, key, signature.
+#[inline]
 pub(crate) fn signed<'t, 'e>(
     evidence: &Evidence<'e>,
     trust: &'t Trust,

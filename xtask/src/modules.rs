@@ -63,8 +63,10 @@ fn build_for_wasi(workspace: &Workspace) -> Result<Command> {
         let sysroot = String::from_utf8(read(workspace.command("rustc").args(["--print", "sysroot"]))?)?;
         names.push((Path::new(sysroot.trim()).join("lib/rustlib/src/rust/"), format!("/rustc/{commit}/")));
     }
-    let flags: Vec<_> =
+    let mut flags: Vec<_> =
         names.iter().map(|(folder, name)| format!("'--remap-path-prefix={}={name}'", folder.display())).collect();
+    // hashes in loops rather than rolled out: the room serves requests better elsewhere
+    flags.push("'--cfg=sha2_backend_soft=\"compact\"'".to_owned());
     let mut command = workspace.cargo();
     command.args(["build", "--target", WASI, "--config"]);
     command.arg(format!("target.{WASI}.rustflags=[{}]", flags.join(",")));
@@ -129,7 +131,7 @@ fn optimize(workspace: &Workspace, built: &Path, name: &str, not_called: &[&str]
     // is called in one place moves there, but no function grows so large that what a request needs of it lies far apart; nor does
     // a function stay one that is hardly more than a call of another
     options.extend(["-Oz", "-Oz", "--low-memory-unused", "--one-caller-inline-max-function-size=1000"]);
-    options.push("--always-inline-max-function-size=3");
+    options.push("--always-inline-max-function-size=4");
     options.extend(names);
     options.extend(FEATURES);
     let mut input = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;

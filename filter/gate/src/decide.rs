@@ -111,7 +111,8 @@ impl Gate {
         around: &mut Around<'_>,
         trace: &mut impl Trace,
     ) -> Decision {
-        let step = Step::Forward(Changes::default());
+        // until it is decided: a step that has nothing to drop
+        let step = Step::Body(0);
         let mut decision = Decision { step, rule: None, issuer: None, verified: 0, cookies: Vec::new() };
         let mut endpoint = None;
         decision.step = match self.pass(request, known, around, trace, &mut decision, &mut endpoint) {
@@ -377,7 +378,7 @@ fn together<'f>(
     certificate: Option<&'f Certificate>,
     held: &'f [Held<'_>],
 ) -> Result<Facts<'f>, Refusal> {
-    let mut facts = Facts::of_brought(brought).with_certificate(certificate);
+    let mut facts = Facts::of_brought(brought).with_certificate(certificate).with_room(held.len());
     for held in held {
         facts
             .add(&held.verified)

@@ -46,8 +46,9 @@ impl Gate {
         trace: &mut impl Trace,
         decision: &mut Decision,
     ) -> Result<Vec<Held<'g>>, Halt> {
-        let mut held = Vec::new();
-        let mut tokens = Vec::new();
+        // with room from the start: to grow takes a few calls more than to begin
+        let mut held = Vec::with_capacity(rule.places.len().min(MAX_TOKENS));
+        let mut tokens = Vec::with_capacity(rule.places.len().min(1));
         for place in &rule.places {
             tokens.clear();
             place.kind.tokens(at.request, at.path.query(), &mut tokens);

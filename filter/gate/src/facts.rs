@@ -91,6 +91,12 @@ impl<'a> Facts<'a> {
         Self { brought: Some(brought), ..Self::default() }
     }
 
+    /// With room for so many tokens.
+    #[inline]
+    pub(super) fn with_room(self, tokens: usize) -> Self {
+        Self { verified: Vec::with_capacity(tokens), ..self }
+    }
+
     /// Adds the client certificate, one that the rule names.
     #[inline]
     pub(super) fn with_certificate(self, certificate: Option<&'a Certificate>) -> Self {

@@ -79,6 +79,12 @@ impl Forward {
         self.headers.iter().map(|(_, claim)| claim)
     }
 
+    /// How many headers there are to set, at most.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.headers.len()
+    }
+
     /// Adds the headers to set.
     #[inline]
     pub(super) fn add_headers(
@@ -86,7 +92,6 @@ impl Forward {
         facts: &Facts<'_>,
         set: &mut Vec<(Rc<str>, Vec<u8>)>,
     ) -> Result<(), NotForwardable> {
-        set.reserve(self.headers.len());
         for (name, claim) in &self.headers {
             let Some(value) = claim.value(facts) else { continue };
             if value.is_null() {
@@ -156,7 +161,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 
 #[inline]
 fn encode(value: &Value) -> Result<String, &'static str> {
-    let mut text = String::new();
+    let mut text = String::with_capacity(value.as_str().map_or(0, str::len));
     match value {
         Value::Array(members) if members.iter().all(is_plain) => {
             for (index, member) in members.iter().enumerate() {

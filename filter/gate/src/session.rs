@@ -545,6 +545,7 @@ pub(super) fn dpop_token(request: &Request) -> Result<Option<&[u8]>, Refusal> {
 }
 
 /// Whether a request that a session carries may act: it only reads, or it comes from our own pages.
+#[inline]
 pub(super) fn is_from_our_pages(gate: &Gate, request: &Request, origin: &str) -> bool {
     let method = request.single(":method").ok().flatten().unwrap_or_default();
     let reads = matches!(method, b"GET" | b"HEAD" | b"OPTIONS");

@@ -121,7 +121,9 @@ impl HttpContext for Stream {
         // our own replies come by here too, and they do set them
         if self.guards_cookies && self.phase.get() == Phase::Admitted {
             drop_our_cookies();
-            set_our_cookies(self.phase.take());
+            if let Some(cookies) = self.phase.take() {
+                set_our_cookies(cookies);
+            }
         }
         Action::Continue
     }
@@ -146,9 +148,6 @@ fn drop_our_cookies() {
 
 /// A session that was renewed on the way. No cache may keep the response, which was for nobody else.
 fn set_our_cookies(cookies: Vec<String>) {
-    if cookies.is_empty() {
-        return;
-    }
     abi::remove_response_header(b"cache-control");
     abi::add_response_header(b"cache-control", b"no-store");
     for cookie in cookies {

@@ -28,8 +28,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Progress {
     phase: Cell<Phase>,
-    /// `set-cookie` of its response, whatever the service answers.
-    cookies: RefCell<Vec<String>>,
+    /// `set-cookie` of its response, whatever the service answers; most have none.
+    cookies: RefCell<Option<Vec<String>>>,
 }
 
 impl Progress {
@@ -48,11 +48,11 @@ impl Progress {
 
     /// Leaves cookies for the response.
     pub(super) fn leave(&self, cookies: Vec<String>) {
-        self.cookies.replace(cookies);
+        self.cookies.replace(Some(cookies));
     }
 
-    /// Takes the cookies for the response.
-    pub(super) fn take(&self) -> Vec<String> {
+    /// Takes the cookies for the response, where there are any.
+    pub(super) fn take(&self) -> Option<Vec<String>> {
         self.cookies.take()
     }
 }

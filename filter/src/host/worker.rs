@@ -265,8 +265,9 @@ impl Worker {
                     return;
                 }
                 waiter.phase.set(Phase::Admitted);
-                if !decision.cookies.is_empty() {
-                    waiter.phase.leave(decision.cookies);
+                let mut cookies = decision.cookies;
+                if !cookies.is_empty() {
+                    waiter.phase.leave(std::mem::take(&mut cookies));
                 }
                 self.metrics.allowed(decision.rule);
                 let left = self.gate.left();
@@ -277,6 +278,7 @@ impl Worker {
                 if paused && !abi::continue_request() {
                     log(LogLevel::Error, "carded: a request that may go on could not be resumed");
                 }
+                carded_fast::discard((waiter.request, changes, cookies));
             }
             Step::Reply(reply) => self.refuse(&waiter, decision.rule, reply),
             Step::Body(limit) => {
