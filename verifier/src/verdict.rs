@@ -56,7 +56,6 @@ pub(crate) fn basis(
 }
 
 #[inline]
-
 fn run(
     evidence: &Evidence<'_>,
     trust: &Trust,
