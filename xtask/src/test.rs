@@ -177,7 +177,7 @@ fn summary(parts: &[Part]) -> Result<()> {
     let mut total = Tally::default();
     for part in parts {
         let note = if part.broken { "  (ended with an error)" } else { "" };
-        println!("{:<34}{} in {:.1} s{note}", part.name, part.tally, part.took.as_secs_f64());
+        println!("{:<36}{} in {:.1} s{note}", part.name, part.tally, part.took.as_secs_f64());
         total += part.tally;
         // a program that dies without a summary counts as one failure, so that the closing line never looks green
         total.failed += u64::from(part.broken);
