@@ -378,7 +378,7 @@ fn together<'f>(
     certificate: Option<&'f Certificate>,
     held: &'f [Held<'_>],
 ) -> Result<Facts<'f>, Refusal> {
-    let mut facts = Facts::of_brought(brought).with_certificate(certificate).with_room(held.len());
+    let mut facts = Facts::of_brought(brought, held.len()).with_certificate(certificate);
     for held in held {
         facts
             .add(&held.verified)

@@ -87,14 +87,8 @@ impl<'a> Word<'a> {
 impl<'a> Facts<'a> {
     /// What credentials that were shown prove, before any token.
     #[inline]
-    pub(super) fn of_brought(brought: &'a Brought) -> Self {
-        Self { brought: Some(brought), ..Self::default() }
-    }
-
-    /// With room for so many tokens.
-    #[inline]
-    pub(super) fn with_room(self, tokens: usize) -> Self {
-        Self { verified: Vec::with_capacity(tokens), ..self }
+    pub(super) fn of_brought(brought: &'a Brought, tokens: usize) -> Self {
+        Self { verified: Vec::with_capacity(tokens), brought: Some(brought), certificate: None }
     }
 
     /// Adds the client certificate, one that the rule names.
