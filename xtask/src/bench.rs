@@ -7,18 +7,15 @@ use anyhow::{Result, ensure};
 use crate::modules;
 use crate::workspace::{Workspace, heading, run};
 
+/// The option by which each part is short.
+pub(crate) const QUICK: &str = "--quick";
+
 /// Measures the filter in a real Envoy (all of it, or these parts), then what a presentation, remembered evidence, the policies and a
 /// flood cost; every part runs, and an error at the end names those that missed a limit.
-pub(crate) fn run_all(
-    workspace: &Workspace,
-    quick: bool,
-    long: bool,
-    json: Option<&Path>,
-    parts: &[String],
-) -> Result<()> {
+pub(crate) fn run_all(workspace: &Workspace, options: &[&str], json: Option<&Path>, parts: &[String]) -> Result<()> {
     if parts.iter().any(|part| ["crypto", "micro"].contains(&part.as_str())) {
         ensure!(
-            parts.len() == 1 && json.is_none() && !quick && !long,
+            parts.len() == 1 && json.is_none() && options.is_empty(),
             "`crypto` and `micro` are measured alone and only printed: name one of them, without options"
         );
         return if parts == ["crypto"] { crypto(workspace) } else { micro(workspace) };
@@ -31,12 +28,7 @@ pub(crate) fn run_all(
     // optimized: the load generator and the server of ext_authz are not to be what is slow
     command.args(["run", "--quiet", "--release", "-p", "carded-envoy", "--example", "bench", "--", "--empty"]);
     command.arg(workspace.carded().join("empty.wasm"));
-    if quick {
-        command.arg("--quick");
-    }
-    if long {
-        command.arg("--long");
-    }
+    command.args(options);
     if let Some(file) = json {
         command.arg("--json").arg(std::path::absolute(file)?);
     }
@@ -59,7 +51,7 @@ pub(crate) fn run_all(
         missed.extend(part.err().map(|_| what));
     }
     missed.extend(crypto(workspace).err().map(|_| "signatures without the host"));
-    if !quick {
+    if !options.contains(&QUICK) {
         missed.extend(micro(workspace).err().map(|_| "each kind of evidence"));
     }
     ensure_none(&missed)

@@ -99,11 +99,14 @@ enum Command {
         /// Also the soak: five million requests with ever new tokens
         #[arg(long, conflicts_with = "quick")]
         long: bool,
+        /// With the load generator in this tool, also where `wrk` is there
+        #[arg(long)]
+        own_load: bool,
         /// Write the same for machines
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
         /// Only the wallet in a real browser: how long a person waits for the consent page and for a presentation
-        #[arg(long, conflicts_with_all = ["quick", "long", "json"])]
+        #[arg(long, conflicts_with_all = ["quick", "long", "own_load", "json"])]
         browser: bool,
         /// Only these parts, in the real Envoy: filters, sessions, many, memory, issuers; or `crypto` or `micro` alone
         parts: Vec<String>,
@@ -166,8 +169,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             pages::build_wallet(&workspace, pages::Build::Demo)?;
             browser::bench(&workspace)
         }
-        Command::Bench { quick, long, json, parts, .. } => {
-            bench::run_all(&workspace, quick, long, json.as_deref(), &parts)
+        Command::Bench { quick, long, own_load, json, parts, .. } => {
+            let options = [(quick, bench::QUICK), (long, "--long"), (own_load, "--own-load")];
+            let options: Vec<_> = options.into_iter().filter_map(|(set, option)| set.then_some(option)).collect();
+            bench::run_all(&workspace, &options, json.as_deref(), &parts)
         }
         Command::Dist => dist::run_all(&workspace),
     }

@@ -201,7 +201,7 @@ async fn presentations(world: &World, plan: Plan) -> Result<Cell> {
     let number = (plan.time.as_millis() as usize).clamp(100, 1000);
     for _ in 0..plan.rounds {
         cell.requests = Requests::once(world.scene.presentations(cell.address, number).await?);
-        let sample = cell.measure(world.pid, plan.time * 10).await?;
+        let sample = cell.measure(world.pid, Plan { time: plan.time * 10, ..plan }).await?;
         cell.samples.push(sample);
     }
     Ok(cell)

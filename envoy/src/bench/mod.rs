@@ -16,6 +16,7 @@ mod rounds;
 mod scene;
 mod sessions;
 mod tokens;
+mod wrk;
 
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub const PARTS: [&str; 5] = ["filters", "sessions", "many", "memory", "issuers"
 pub struct Options {
     /// About a minute, with limits judged leniently.
     pub quick: bool,
+    /// With the load generator in this tool, also where `wrk` is there.
+    pub own_load: bool,
     /// Also the soak: five million requests with ever new tokens.
     pub long: bool,
     /// Only these of [`PARTS`]; all where it is empty.
@@ -68,18 +71,27 @@ async fn measure(options: &Options) -> Result<Report> {
     let mut report = Report::new(options.quick);
     let module = module()?;
     let size = std::fs::metadata(&module)?.len();
+    // a quick round is shorter than what wrk can measure
+    let wrk = if options.quick || options.own_load { None } else { wrk::version().await };
+    let own = "the one in this tool (one thread, closed loop, HTTP/1.1 without pipelining)";
+    let load = wrk.as_ref().map_or_else(
+        || own.to_owned(),
+        |wrk| format!("{wrk} with one thread for the same request again and again; for changing ones {own}"),
+    );
     report.about = vec![
         ("machine", machine::processor()),
         ("Envoy", format!("{version}, one worker, filters before a direct response")),
         ("module", format!("carded.wasm, {size} bytes")),
-        ("load generator", "the one in this tool (one thread, closed loop, HTTP/1.1 without pipelining)".to_owned()),
+        ("load generator", load),
         ("date", machine::date(now())),
     ];
     let plan = if options.quick {
-        Plan { rounds: 5, time: Duration::from_millis(120) }
+        Plan { rounds: 5, time: Duration::from_millis(120), wrk: false }
+    } else if wrk.is_some() {
+        Plan { rounds: 12, time: wrk::SHORTEST, wrk: true }
     } else {
         // short and many: what is compared is measured within seconds, before the machine changes its pace
-        Plan { rounds: 32, time: Duration::from_millis(320) }
+        Plan { rounds: 32, time: Duration::from_millis(320), wrk: false }
     };
     // a part that cannot be measured does not take the others with it
     for part in

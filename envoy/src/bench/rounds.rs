@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::load::{self, Requests};
 use super::machine::processor_time;
+use super::wrk;
 
 /// One row to be: what is sent where.
 pub(super) struct Cell {
@@ -48,6 +49,8 @@ impl Sample {
 pub(super) struct Plan {
     pub(super) rounds: usize,
     pub(super) time: Duration,
+    /// Whether `wrk` sends what is the same again and again.
+    pub(super) wrk: bool,
 }
 
 impl Plan {
@@ -72,11 +75,11 @@ pub(super) fn join(cells: &mut Vec<Cell>, others: Vec<Cell>) {
 /// When a load fails; the text names the cell.
 pub(super) async fn measure(cells: &mut [Cell], envoy: u32, plan: Plan) -> Result<()> {
     for round in 0..=plan.rounds {
-        let time = if round == 0 { plan.time / 4 } else { plan.time };
+        let plan = if round == 0 { Plan { time: plan.time / 4, wrk: false, ..plan } } else { plan };
         for place in 0..cells.len() {
             let index = (place + round * 3) % cells.len().max(1);
             let Some(cell) = cells.get_mut(index) else { continue };
-            let sample = cell.measure(envoy, time).await.with_context(|| format!("{}, {}", cell.filter, cell.what))?;
+            let sample = cell.measure(envoy, plan).await.with_context(|| format!("{}, {}", cell.filter, cell.what))?;
             if round > 0 {
                 cell.samples.push(sample);
             }
@@ -96,18 +99,23 @@ impl Cell {
     ///
     /// # Errors
     /// When the load fails or a process is gone.
-    pub(super) async fn measure(&self, envoy: u32, time: Duration) -> Result<Sample> {
+    pub(super) async fn measure(&self, envoy: u32, plan: Plan) -> Result<Sample> {
         let used = || -> Result<(Duration, Duration)> {
             Ok((processor_time(envoy)?, self.beside.map_or(Ok(Duration::ZERO), processor_time)?))
         };
         let before = used()?;
-        let measured = load::run(self.address, &self.requests, self.connections, time, 200).await?;
+        let measured = match &self.requests {
+            Requests::Same(request) if plan.wrk => {
+                wrk::run(self.address, request, self.connections, plan.time, 200).await?
+            }
+            requests => load::run(self.address, requests, self.connections, plan.time, 200).await?,
+        };
         let after = used()?;
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / measured.latency.total() as f64;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / measured.requests as f64;
         Ok(Sample {
             rate: measured.rate(),
-            p50: measured.latency.percentile_us(0.5),
-            p99: measured.latency.percentile_us(0.99),
+            p50: measured.p50,
+            p99: measured.p99,
             envoy: each(after.0.saturating_sub(before.0)),
             beside: each(after.1.saturating_sub(before.1)),
         })
