@@ -1,5 +1,6 @@
 //! What others notice of a flood of presentations that do not hold: the same requests to the open shelf, through a real Envoy,
-//! without and with the flood, in turns. It comes from many addresses, each of which is slowed only after many more tries. Run by `cargo xtask bench`, which asserts the limit.
+//! without and with the flood, in turns. It comes from many addresses, each of which is slowed only after many more tries. Run by
+//! `cargo xtask bench`, which asserts the limit.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use carded_envoy::client::{Connection, Request};
 use carded_envoy::demo::{Setup, World};
 use carded_envoy::target;
 use serde_json::json;
-use tokio::net::TcpSocket;
 
 /// How many turns, and how long each.
 const TURNS: usize = 6;
@@ -93,9 +93,7 @@ struct Flood {
 async fn from_elsewhere(to: SocketAddr) -> Result<Connection> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let from = u32::from(Ipv4Addr::new(127, 1, 0, 1)) + NEXT.fetch_add(1, Ordering::Relaxed);
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((Ipv4Addr::from(from), 0).into())?;
-    Ok(Connection::over(socket.connect(to).await?))
+    Connection::open_from(Ipv4Addr::from(from), to).await
 }
 
 /// Presentations with a state and a nonce that are good, and a signature that is not: the most expensive kind to refuse.

@@ -5,10 +5,10 @@ use anyhow::{Context, Result, bail, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// How long a client waits for a whole reply.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -144,6 +144,16 @@ impl Connection {
         let stream = TcpStream::connect(to).await.with_context(|| format!("cannot connect to {to}"))?;
         stream.set_nodelay(true)?;
         Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Connects from this address of the machine (on Linux all of 127.0.0.0/8 are).
+    ///
+    /// # Errors
+    /// When it is none, or nobody listens.
+    pub async fn open_from(from: Ipv4Addr, to: SocketAddr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        Ok(Self::over(socket.connect(to).await?))
     }
 }
 

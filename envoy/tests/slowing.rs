@@ -3,19 +3,11 @@
 use anyhow::{Result, ensure};
 use carded_envoy::client::{Connection, Reply, Request};
 use serde_json::json;
-use std::net::SocketAddr;
-use tokio::net::TcpSocket;
+use std::net::Ipv4Addr;
 
 use crate::common::{Setup, in_each_envoy};
 
 in_each_envoy!(threat_83_a_source_of_made_up_tokens_is_slowed_and_nobody_else);
-
-/// A connection from another address of this machine.
-async fn from(address: [u8; 4], to: SocketAddr) -> Result<Connection> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((address, 0)))?;
-    Ok(Connection::over(socket.connect(to).await?))
-}
 
 async fn ask(connection: &mut Connection, token: &str) -> Result<Reply> {
     // the address is Envoy's word, not the client's
@@ -28,7 +20,7 @@ async fn threat_83_a_source_of_made_up_tokens_is_slowed_and_nobody_else(version:
     let world = Setup { concurrency: 1, ..Setup::default() }.start(version).await?;
     world.recovers().await?;
     let known = world.token();
-    let mut attacker = from([127, 0, 0, 9], world.edge).await?;
+    let mut attacker = Connection::open_from(Ipv4Addr::new(127, 0, 0, 9), world.edge).await?;
     ensure!(ask(&mut attacker, &known).await?.status == 200);
     let mut slowed = 0;
     for n in 0..400 {
@@ -57,7 +49,7 @@ async fn threat_83_a_source_of_made_up_tokens_is_slowed_and_nobody_else(version:
         ensure!(tries <= 8, "an honest neighbour is locked out");
     }
     // somebody else is not slowed at all
-    let mut neighbour = from([127, 0, 0, 10], world.edge).await?;
+    let mut neighbour = Connection::open_from(Ipv4Addr::new(127, 0, 0, 10), world.edge).await?;
     for n in 0..20 {
         let reply = ask(&mut neighbour, &world.token_with(json!({ "jti": format!("n{n}") }))).await?;
         ensure!(reply.status == 200, "a neighbour: {} {}", reply.status, reply.text());
