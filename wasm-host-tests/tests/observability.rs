@@ -1,6 +1,6 @@
 //! What operators see: replies that machines understand, metrics, filter state for access logs, and logs without secrets.
 
-use carded_wasm_host::{Metric, Request};
+use carded_wasm_host::{Host, Metric, Request};
 use serde_json::json;
 
 use crate::support::{Claims, Key, Provider, SECOND, api, ask_api, config, host_with, ready, start};
@@ -76,6 +76,22 @@ fn metrics_count_rules_codes_and_fetches() {
     assert!(times.len() >= 2);
     let memory = host.count("carded.vm_memory_bytes") as usize;
     assert_eq!(memory, host.memory_bytes(0), "of the worker, not of the VM of the main thread, which serves nobody");
+}
+
+/// To ask for the time once more, and to record, are two calls of the host.
+#[test]
+fn of_many_verifications_one_of_eight_is_timed() {
+    let (mut host, _, key) = ready();
+    let ask = |host: &mut Host, number: usize| {
+        ask_api(host, &key.token(&Claims::of(&format!("person-{number}")))).passed();
+        let Some(Metric::Histogram(times)) = host.metric("carded.verify_us") else { panic!("no histogram") };
+        times.len()
+    };
+    let timed: Vec<_> = (0..300).map(|number| ask(&mut host, number)).collect();
+    assert_eq!(timed[255], 256, "the first ones all");
+    assert_eq!(timed[263], 257);
+    assert_eq!(timed[264], 258);
+    assert_eq!(timed[299], 256 + 6);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Each way in which one token can be wrong, through the whole filter, with its stable code.
 
+use carded_wasm_host::Request;
 use serde_json::{Value, json};
 
 use crate::support::token::base64url;
@@ -190,4 +191,38 @@ fn a_token_of_an_issuer_that_the_rule_does_not_name_is_refused() {
     let token = other.token(&Claims::of("alice").with("iss", "https://other.example.com"));
     host.ask(carded_wasm_host::Request::get("/other/x").bearer(&token)).passed();
     host.ask(api(&token)).refused(401, "issuer_untrusted");
+}
+
+/// The filter decodes sixteen letters at once, by instructions that nothing but the built module has.
+#[test]
+fn each_text_is_decoded_and_each_other_byte_seen_at_each_place() {
+    let (mut host, _, key) = ready();
+    let mut number = 7_u32;
+    for length in 1..=160 {
+        let text = |_| {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // a `%` is escaped in a header
+            char::from(b'&' + u8::try_from((number >> 16) % 89).unwrap_or_default())
+        };
+        let subject: String = (0..length).map(text).collect();
+        let outcome = ask_api(&mut host, &key.token(&Claims::of(&subject)));
+        assert_eq!(outcome.passed().headers.text("x-carded-subject").as_deref(), Some(subject.as_str()));
+    }
+    let token = key.token(&Claims::of("alice").with("letters", "abcdefghijklmnopqrstuvwxyz".repeat(3)));
+    let begin = token.find('.').unwrap() + 1;
+    assert!(token.len() - begin > 300);
+    for place in begin..token.len() {
+        // each byte in the first letters, which are read by sixteen in each of their places; then what is next to letters
+        let all = place < begin + 40;
+        let near = |byte: u8| b"=+/,@[`{~\xc1\xe1\xff".contains(&byte);
+        for other in (b'!'..=u8::MAX).filter(|byte| !byte.is_ascii_alphanumeric() && (all || near(*byte))) {
+            let mut wrong = format!("Bearer {token}").into_bytes();
+            let replaced = std::mem::replace(&mut wrong["Bearer ".len() + place], other);
+            if replaced == b'.' || matches!(other, b'-' | b'_' | b'.' | 0x7f) {
+                continue;
+            }
+            let reply = host.ask(Request::get("/api/x").header("authorization", wrong)).replied().clone();
+            assert_eq!((reply.status, reply.code().as_str()), (401, "token_malformed"), "{other} at {place}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod browser;
 mod check;
+mod copies;
 mod dist;
 mod generated;
 mod modules;
@@ -19,6 +20,7 @@ mod tally;
 mod test;
 mod threats;
 mod tools;
+mod wasm;
 mod weigh;
 mod workspace;
 

@@ -17,15 +17,12 @@ mod telling;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
-use wasm_encoder::Module;
-use wasm_encoder::reencode::{self, Reencode};
-use wasmparser::{KnownCustom, Name, Parser, Payload};
+use anyhow::{Context, Result};
 
 use crate::modules;
+use crate::wasm::names;
 use crate::workspace::{Workspace, read};
 
 /// Where fewer than this are found of the functions that the list names, or of those that it has hints for, out of a hundred,
@@ -34,7 +31,7 @@ const CURRENT: usize = 90;
 
 /// Writes the list anew.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
-    let named = std::fs::read(modules::named_filter(workspace)?)?;
+    let named = modules::named_filter(workspace)?;
     let copy = workspace.cargo_target.join("optimized/telling.wasm");
     std::fs::write(&copy, telling::tell(&named)?)?;
     let mut host = workspace.cargo();
@@ -137,56 +134,3 @@ fn put_list(list: &str, module: &[u8]) -> Result<(Vec<u8>, usize)> {
 fn list(workspace: &Workspace) -> PathBuf {
     workspace.root.join("filter/order.txt")
 }
-
-fn encode(how: &mut impl Reencode<Error = Infallible>, module: &[u8]) -> Result<Vec<u8>> {
-    let mut encoded = Module::new();
-    how.parse_core_module(&mut encoded, Parser::new(0), module).map_err(|error| anyhow!("{error}"))?;
-    Ok(encoded.finish())
-}
-
-/// How many functions are imported, and how many there are with them.
-fn functions(module: &[u8]) -> Result<(u32, u32)> {
-    let (mut imported, mut own) = (0, 0);
-    for payload in Parser::new(0).parse_all(module) {
-        match payload? {
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    imported += u32::from(matches!(import?.ty, wasmparser::TypeRef::Func(_)));
-                }
-            }
-            Payload::FunctionSection(section) => own = section.count(),
-            _ => {}
-        }
-    }
-    Ok((imported, imported + own))
-}
-
-/// The names of functions by their numbers, as the source has them (without what tells compilations apart).
-pub(crate) fn names(module: &[u8]) -> Result<BTreeMap<u32, String>> {
-    let mut names = BTreeMap::new();
-    for payload in Parser::new(0).parse_all(module) {
-        if let Payload::CustomSection(section) = payload?
-            && let KnownCustom::Name(reader) = section.as_known()
-        {
-            for subsection in reader {
-                if let Name::Function(map) = subsection? {
-                    for naming in map {
-                        let naming = naming?;
-                        names.insert(naming.index, format!("{:#}", rustc_demangle::demangle(symbol(naming.name))));
-                    }
-                }
-            }
-        }
-    }
-    Ok(names)
-}
-
-/// The symbol without the number by which `wasm-opt` tells two of the same name apart.
-fn symbol(name: &str) -> &str {
-    match name.rsplit_once('_') {
-        Some((symbol, number)) if symbol.ends_with('E') && number.bytes().all(|byte| byte.is_ascii_digit()) => symbol,
-        _ => name,
-    }
-}
-
-type Encoded = Result<(), reencode::Error<Infallible>>;

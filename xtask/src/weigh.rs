@@ -1,20 +1,18 @@
 //! `cargo xtask build --weights`: what each part of the module weighs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use wasmparser::{Parser, Payload};
 
-use crate::order;
+use crate::wasm;
 
 /// Parts that weigh less than this are summed up in one line.
 const LEAST: usize = 4_000;
 
 /// A module's size by crate, heaviest first, as a Markdown table. The module must have the names of its functions.
-pub(crate) fn table(module: &Path, shipped: usize) -> Result<String> {
-    let bytes = std::fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
-    let mut parts: Vec<(String, usize)> = parts(&bytes)?.into_iter().collect();
+pub(crate) fn table(module: &[u8], shipped: usize) -> Result<String> {
+    let mut parts: Vec<(String, usize)> = parts(module)?.into_iter().collect();
     parts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let named: usize = parts.iter().map(|(_, size)| size).sum();
     let (heavy, light): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(_, size)| *size >= LEAST);
@@ -32,7 +30,7 @@ pub(crate) fn table(module: &Path, shipped: usize) -> Result<String> {
 fn parts(module: &[u8]) -> Result<BTreeMap<String, usize>> {
     let mut imported = 0_u32;
     let mut sizes = Vec::new();
-    let names = order::names(module)?;
+    let names = wasm::names(module)?;
     let mut parts: BTreeMap<String, usize> = BTreeMap::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload? {

@@ -254,7 +254,7 @@ impl Worker {
         };
         let decision = carded_fast::decide(&self.gate, &waiter.request, &self.known, &mut around);
         if decision.verified > 0 {
-            self.metrics.verified_in(Duration::from_nanos(Nanos::now().0.saturating_sub(now.0)));
+            self.metrics.verified(|| Duration::from_nanos(Nanos::now().0.saturating_sub(now.0)));
         }
         match decision.step {
             Step::Forward(changes) => {

@@ -8,7 +8,7 @@ use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{BranchHint, BranchHints, Module, SectionId};
 use wasmparser::{Operator, Parser, Payload};
 
-use super::{encode, functions};
+use crate::wasm::{encode, functions};
 
 /// How often the condition of a branch was false, and how often true.
 pub(super) type Went = [u64; 2];

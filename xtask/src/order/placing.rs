@@ -8,7 +8,7 @@ use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{CodeSection, FunctionSection, Module};
 use wasmparser::{CodeSectionReader, FunctionSectionReader, Operator, Parser, Payload};
 
-use super::{Encoded, encode, functions};
+use crate::wasm::{Encoded, encode, functions};
 
 /// The module with its functions ordered by their rank, those of the same rank as they stood. Before all others are those that
 /// are called in most places, as many as have a number of one byte (LEB128), which is what each of the calls then takes. And the

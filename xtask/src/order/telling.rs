@@ -7,7 +7,7 @@ use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{CodeSection, EntityType, ImportSection, Instruction, TypeSection, ValType};
 use wasmparser::FunctionBody;
 
-use super::{Encoded, encode, functions};
+use crate::wasm::{Encoded, encode, functions};
 
 /// The module with an import `env.entered`, which each function calls with its number as the first thing, and an import
 /// `env.branch`, which each branch (`if`, `br_if`) calls with its condition and its number, counted from the first in the module,

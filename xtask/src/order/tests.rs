@@ -1,8 +1,8 @@
 use wasm_encoder::{
     BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
-    Instruction, NameMap, NameSection, TypeSection, ValType,
+    Instruction, Module, NameMap, NameSection, TypeSection, ValType,
 };
-use wasmparser::Operator;
+use wasmparser::{KnownCustom, Operator, Parser, Payload};
 
 use super::*;
 
@@ -96,14 +96,6 @@ fn a_copy_tells_of_each_function_first() {
     }
     assert_eq!(exports["0"], 3);
     assert_eq!(called(&exports, &bodies, 3), [1, 2, 3]);
-}
-
-#[test]
-fn symbols_lose_the_number_that_tells_them_apart() {
-    for (name, plain) in [("_ZN1a1b17h0123456789abcdefE_522", "_ZN1a1b17h0123456789abcdefE"), ("malloc_1", "malloc_1")]
-    {
-        assert_eq!(symbol(name), plain);
-    }
 }
 
 /// A function of two branches, the second within the first, then one without any, then again the first, under these names; an
