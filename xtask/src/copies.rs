@@ -1,9 +1,9 @@
 //! Copies of a few bytes, made in the module itself.
 //!
-//! An engine leaves the module for each `memory.copy`: V8 calls a function of its own in C++, as Cranelift's code does. To copy a
-//! name or a number, that takes several times as long as the copy, and a new token has some eighty of them. So each
-//! `memory.copy` becomes a call of one function that is added to the module: it copies up to [`FEW`] bytes by itself, and leaves
-//! it to `memory.copy` where there are more. That call is shorter, too.
+//! An engine leaves the module for each `memory.copy`: V8 calls a function of its own in C++, as Cranelift's code does. A new
+//! token has dozens of them, most for a name or a number. So each `memory.copy` becomes a call of one function that is added to
+//! the module: it copies up to [`FEW`] bytes by itself, and leaves it to `memory.copy` where there are more. That call is
+//! shorter, too.
 //!
 //! As with `memory.copy`, what lies where it is copied to counts as it was before: all is read before anything is written.
 
@@ -144,7 +144,6 @@ const LAST_BUT_ONE: u32 = 6;
 fn copy() -> Function {
     let mut function = Function::new([(4, ValType::V128), (2, ValType::I64), (2, ValType::I32)]);
     let mut code = function.instructions();
-    // most are of few bytes
     code.local_get(LENGTH).i32_const(FEW).i32_gt_u().if_(BlockType::Empty);
     code.local_get(TO).local_get(FROM).local_get(LENGTH).memory_copy(0, 0).return_().end();
     for width in WIDTHS {

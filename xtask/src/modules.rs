@@ -67,7 +67,7 @@ fn build_for_wasi(workspace: &Workspace) -> Result<Command> {
         names.iter().map(|(folder, name)| format!("'--remap-path-prefix={}={name}'", folder.display())).collect();
     // hashes in loops rather than rolled out: the room serves requests better elsewhere
     flags.push("'--cfg=sha2_backend_soft=\"compact\"'".to_owned());
-    // sixteen bytes at once: base64, and what the compiler finds; every engine of a proxy has it since 2021
+    // sixteen bytes at once: base64, and what the compiler finds
     flags.push("'-Ctarget-feature=+simd128'".to_owned());
     let mut command = workspace.cargo();
     command.args(["build", "--target", WASI, "--config"]);
