@@ -1,9 +1,9 @@
 //! What every pipeline of checks shares: how it stops, which checks passed, and the times of a JWT (RFC 7519 section 2).
 use crate::fetch::Fetch;
-use crate::json;
+use crate::json::Claims;
 use crate::outcome::{Check, Code, Denied, Outcome};
 use crate::time::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Why the checks stopped.
@@ -71,11 +71,11 @@ impl Steps {
 /// is out of range is the nearest end of it.
 #[inline]
 pub(crate) fn time(
-    claims: &Map<String, Value>,
+    claims: &dyn Claims,
     name: &str,
     round: fn(f64) -> f64,
 ) -> Result<Option<Timestamp>, (Code, String)> {
-    let number = match json::get(claims, name) {
+    let number = match claims.claim(name) {
         None => return Ok(None),
         Some(Value::Number(number)) => number,
         Some(_) => return Err((Code::ClaimInvalid, format!("`{name}` is no number"))),

@@ -1,5 +1,5 @@
 //! A path of names into the claims of a token (RFC 7519 section 4), through objects only.
-use crate::json;
+use crate::json::{self, Claims};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -60,8 +60,13 @@ impl ClaimPath {
 
     /// The claim at this path. `None` where a name is missing or a step before the last is no object.
     pub fn get<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
+        self.find(claims)
+    }
+
+    /// The same among claims as they were read.
+    pub(crate) fn find<'a>(&self, claims: &'a dyn Claims) -> Option<&'a Value> {
         let (first, rest) = self.0.split_first()?;
-        rest.iter().try_fold(json::get(claims, first)?, |value, name| json::get(value.as_object()?, name))
+        rest.iter().try_fold(claims.claim(first)?, |value, name| json::get(value.as_object()?, name))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::checks;
 use crate::claim_path::ClaimPath;
 use crate::confirmation::Confirmation;
 use crate::documents::Documents;
-use crate::json;
+use crate::json::Claims;
 use crate::outcome::Verified;
 use crate::revocation::{Kind, Mark, Marks};
 use crate::time::Timestamp;
@@ -68,16 +68,16 @@ impl Verified {
             confirmation: self.confirmation.clone(),
             paths: Arc::clone(paths),
             values: paths.iter().map(|path| self.claim(path).map(compact)).collect(),
-            marks: trust.has_revocations().then(|| marks_of(self.claims(), self.iss(), self.key_id.as_deref())),
+            marks: trust.has_revocations().then(|| marks_of(self.claims.read(), self.iss(), self.key_id.as_deref())),
         };
-        json::discard(self.claims);
+        self.claims.discard();
         (condensed, self.basis)
     }
 }
 
 /// `sub`, `jti` and `sid`, and the key that signed.
-fn marks_of(claims: &Map<String, Value>, iss: &str, key_id: Option<&str>) -> Box<Marks> {
-    let text = |name: &str| json::get(claims, name).and_then(Value::as_str);
+fn marks_of(claims: &dyn Claims, iss: &str, key_id: Option<&str>) -> Box<Marks> {
+    let text = |name: &str| claims.claim(name).and_then(Value::as_str);
     let all = [
         (Kind::Subject, text("sub")),
         (Kind::TokenId, text("jti")),

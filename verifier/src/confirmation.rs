@@ -1,9 +1,9 @@
 //! What a token is bound to (`cnf`, RFC 7800): the key of a DPoP proof (RFC 9449 section 6.1) or a client certificate (RFC
 //! 8705 section 3.1). Whoever brings such a token has to prove more than to have it.
 use crate::checks::{Stop, deny};
-use crate::json;
+use crate::json::Claims;
 use crate::outcome::Code;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// How long a SHA-256 is in base64url.
 const LENGTH: usize = 43;
@@ -32,8 +32,8 @@ impl Confirmation {
     }
 
     /// What the claims name. A `cnf` that asks for any other proof is refused, since nobody would ask for it.
-    pub(crate) fn of(claims: &Map<String, Value>) -> Result<Option<Box<Self>>, Stop> {
-        let cnf = match json::get(claims, "cnf") {
+    pub(crate) fn of(claims: &dyn Claims) -> Result<Option<Box<Self>>, Stop> {
+        let cnf = match claims.claim("cnf") {
             None => return Ok(None),
             Some(Value::Object(cnf)) => cnf,
             Some(_) => return deny(Code::ClaimInvalid, "`cnf` is no object"),

@@ -6,6 +6,7 @@ use crate::checks::{Steps, Stop, deny, time};
 use crate::discovery::ProviderMetadata;
 use crate::documents::Documents;
 use crate::evidence::Evidence;
+use crate::json::Members;
 use crate::jwt::bare_type;
 use crate::outcome::{Check, Code, Outcome, Verified};
 use crate::time::Timestamp;
@@ -193,7 +194,7 @@ fn run(
 }
 
 /// Whether a claim is there, which then is a text of a sensible length.
-pub(crate) fn has(claims: &Map<String, Value>, name: &str) -> Result<bool, Stop> {
+pub(crate) fn has(claims: &Members, name: &str) -> Result<bool, Stop> {
     match claims.get(name) {
         None => Ok(false),
         Some(Value::String(text)) if !text.is_empty() && text.len() <= LONGEST_SUBJECT => Ok(true),
@@ -202,7 +203,7 @@ pub(crate) fn has(claims: &Map<String, Value>, name: &str) -> Result<bool, Stop>
 }
 
 /// `aud` names the client, and no other unless `azp` says that it is ours (section 3.1.3.7, items 3 to 5).
-pub(crate) fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), Stop> {
+pub(crate) fn check_audience(claims: &Members, client_id: &str) -> Result<(), Stop> {
     let (ours, others) = match claims.get("aud") {
         None => return deny(Code::ClaimMissing, "`aud` is missing"),
         Some(Value::String(aud)) => (aud == client_id, false),

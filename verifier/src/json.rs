@@ -2,8 +2,8 @@
 //! `verifier/text`, which is built for speed.
 use serde_json::{Number, Value};
 
+pub(crate) use carded_text::json::{Claims, Members, each_of, get, parse_members};
 pub use carded_text::json::{DEEPEST, JsonError, parse_object, parse_value};
-pub(crate) use carded_text::json::{discard, each_of, get};
 
 /// Whether two JSON values are the same: objects whatever their order, numbers by value (`1`, `1.0` and `1e0` are one
 /// number, as a configuration that arrives as a protobuf `Struct` knows doubles only).

@@ -6,22 +6,23 @@
 //! policy names the root that its chain must lead to. What would change how the token is read
 //! (`crit`, `b64`, `zip`, a nested `cty`, `enc`) is refused.
 use crate::base64url;
-use crate::json;
+use crate::json::{self, JsonError, Members};
 use crate::limits::Limits;
 use crate::outcome::Code;
 use carded_text::cut_at_dot;
 use serde_json::{Map, Value};
-use std::sync::Mutex;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
 
 /// A token whose shape is sound. Nothing in it is true yet.
 #[derive(Debug)]
-pub(crate) struct Token<'a> {
-    pub(crate) alg: String,
-    pub(crate) kid: Option<String>,
-    pub(crate) typ: Option<String>,
+pub(crate) struct Token<'a, C = Map<String, Value>> {
+    pub(crate) alg: Arc<str>,
+    pub(crate) kid: Option<Arc<str>>,
+    pub(crate) typ: Option<Arc<str>>,
     /// what else the header holds
     pub(crate) header: Map<String, Value>,
-    pub(crate) claims: Map<String, Value>,
+    pub(crate) claims: C,
     /// what is signed: header and payload as they came, with their dot
     pub(crate) message: &'a [u8],
     pub(crate) signature: Vec<u8>,
@@ -51,9 +52,9 @@ struct Kept {
 struct Head {
     /// as it came, in base64url
     text: Box<[u8]>,
-    alg: String,
-    kid: Option<String>,
-    typ: Option<String>,
+    alg: Arc<str>,
+    kid: Option<Arc<str>>,
+    typ: Option<Arc<str>>,
 }
 
 impl Heads {
@@ -62,14 +63,14 @@ impl Heads {
     const LONGEST: usize = 512;
 
     /// `alg`, `kid` and `typ` of a header that says nothing else.
-    fn find(&self, text: &[u8]) -> Option<(String, Option<String>, Option<String>)> {
+    fn find(&self, text: &[u8]) -> Option<Header> {
         let kept = self.0.try_lock().ok()?;
         let head = kept.heads.iter().flatten().find(|head| *head.text == *text)?;
-        Some((head.alg.clone(), head.kid.clone(), head.typ.clone()))
+        Some((Arc::clone(&head.alg), head.kid.clone(), head.typ.clone(), Map::new()))
     }
 
     /// Keeps the header of a token that holds.
-    pub(crate) fn keep(&self, token: &Token<'_>) {
+    pub(crate) fn keep(&self, token: &Token<'_, Members>) {
         if token.known || !token.header.is_empty() {
             return;
         }
@@ -78,7 +79,7 @@ impl Heads {
         let next = kept.next % Self::MOST;
         kept.next = next.wrapping_add(1);
         if let Some(place) = kept.heads.get_mut(next) {
-            let (alg, kid, typ) = (token.alg.clone(), token.kid.clone(), token.typ.clone());
+            let (alg, kid, typ) = (Arc::clone(&token.alg), token.kid.clone(), token.typ.clone());
             *place = Some(Head { text: text.into(), alg, kid, typ });
         }
     }
@@ -86,11 +87,21 @@ impl Heads {
 
 /// Splits and decodes a token that is within the size limit.
 pub(crate) fn parse<'a>(token: &'a [u8], limits: &Limits) -> Result<Token<'a>, Refusal> {
-    parse_among(token, limits, None)
+    parse_with(token, limits, None, |bytes, depth| json::parse_object(&bytes, depth))
 }
 
-/// The same, with the headers that were met before under the same limits.
-pub(crate) fn parse_among<'a>(token: &'a [u8], limits: &Limits, heads: Option<&Heads>) -> Result<Token<'a>, Refusal> {
+/// The same for claims that are looked at and left, with the headers that were met before under the same limits.
+pub(crate) fn parse_among<'a>(token: &'a [u8], limits: &Limits, heads: &Heads) -> Result<Token<'a, Members>, Refusal> {
+    parse_with(token, limits, Some(heads), json::parse_members)
+}
+
+#[inline]
+fn parse_with<'a, C>(
+    token: &'a [u8],
+    limits: &Limits,
+    heads: Option<&Heads>,
+    claims_of: fn(Vec<u8>, usize) -> Result<C, JsonError>,
+) -> Result<Token<'a, C>, Refusal> {
     let (header, rest) = cut_at_dot(token).ok_or_else(|| not_three(token))?;
     let (payload, signature) = cut_at_dot(rest).ok_or_else(|| not_three(token))?;
     // a dot is no base64url, so that only what cannot be decoded may have more of them
@@ -105,13 +116,13 @@ pub(crate) fn parse_among<'a>(token: &'a [u8], limits: &Limits, heads: Option<&H
     let found = heads.and_then(|heads| heads.find(header));
     let known = found.is_some();
     let (alg, kid, typ, header) = match found {
-        Some((alg, kid, typ)) => (alg, kid, typ, Map::new()),
+        Some(found) => found,
         None => read_header(header, signature, limits)?,
     };
     if signature.is_empty() {
         return Err(malformed("an empty part"));
     }
-    let claims = object(payload, limits, "payload")?;
+    let claims = object(payload, limits, "payload", claims_of)?;
     let signature = decoded.map_err(|error| malformed(format!("the signature is {error}")))?;
     // the first two parts and the dot between them
     let end = part_lengths.saturating_add(1);
@@ -119,11 +130,11 @@ pub(crate) fn parse_among<'a>(token: &'a [u8], limits: &Limits, heads: Option<&H
     Ok(Token { alg, kid, typ, header, claims, message, signature, known })
 }
 
-type Header = (String, Option<String>, Option<String>, Map<String, Value>);
+type Header = (Arc<str>, Option<Arc<str>>, Option<Arc<str>>, Map<String, Value>);
 
 /// `alg`, `kid`, `typ` and what else a header holds; the signature only says what to refuse it for.
 fn read_header(part: &[u8], signature: &[u8], limits: &Limits) -> Result<Header, Refusal> {
-    let mut header = object(part, limits, "header")?;
+    let mut header = object(part, limits, "header", |bytes, depth| json::parse_object(&bytes, depth))?;
     let alg = text(&mut header, "alg")?.ok_or_else(|| malformed("the header has no `alg`"))?;
     if signature.is_empty() {
         // refused either way; the code says what was tried
@@ -147,15 +158,20 @@ fn not_three(token: &[u8]) -> Refusal {
     }
 }
 
-fn object(part: &[u8], limits: &Limits, which: &str) -> Result<Map<String, Value>, Refusal> {
+fn object<C>(
+    part: &[u8],
+    limits: &Limits,
+    which: &str,
+    read: fn(Vec<u8>, usize) -> Result<C, JsonError>,
+) -> Result<C, Refusal> {
     let bytes = base64url::decode(part).map_err(|error| malformed(format!("the {which} is {error}")))?;
-    json::parse_object(&bytes, limits.json_depth).map_err(|error| malformed(format!("the {which}: {error}")))
+    read(bytes, limits.json_depth).map_err(|error| malformed(format!("the {which}: {error}")))
 }
 
-fn text(header: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Refusal> {
+fn text(header: &mut Map<String, Value>, name: &str) -> Result<Option<Arc<str>>, Refusal> {
     match header.remove(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::String(text)) => Ok(Some(text.into())),
         Some(_) => Err(malformed(format!("`{name}` in the header is no text"))),
     }
 }
@@ -182,12 +198,17 @@ fn refuse_unusual(header: &Map<String, Value>) -> Result<(), Refusal> {
 }
 
 /// A media type in lower case and without the `application/` that may be left out (RFC 7515 section 4.1.9).
-pub(crate) fn bare_type(typ: &str) -> String {
-    let lower = typ.to_ascii_lowercase();
-    match lower.strip_prefix("application/") {
-        Some(bare) if !bare.contains('/') => bare.to_owned(),
-        _ => lower,
+pub(crate) fn bare_type(typ: &str) -> Cow<'_, str> {
+    let bare = |lower: &str| match lower.strip_prefix("application/") {
+        Some(bare) if !bare.contains('/') => lower.len().saturating_sub(bare.len()),
+        _ => 0,
+    };
+    if typ.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let mut lower = typ.to_ascii_lowercase();
+        lower.drain(..bare(&lower));
+        return Cow::Owned(lower);
     }
+    Cow::Borrowed(typ.get(bare(typ)..).unwrap_or(typ))
 }
 
 #[cfg(test)]
@@ -201,29 +222,47 @@ mod tests {
         let part = |text: &str| base64url::encode(text);
         let of = |header: &str, rest: &str| format!("{}.{rest}", part(header));
         let plain = r#"{"alg":"ES256","kid":"k","typ":"JWT"}"#;
-        let keep = |token: &str| heads.keep(&parse_among(token.as_bytes(), &limits, Some(&heads)).unwrap());
+        let keep = |token: &str| heads.keep(&parse_among(token.as_bytes(), &limits, &heads).unwrap());
         keep(&of(plain, "e30.c2ln"));
         for rest in ["e30.c2ln", "eyJhIjoxfQ.c2k", "e30.", ".c2ln", "?.c2ln", "e30.?", "e30.c2ln.", "e30", ""] {
             let token = of(plain, rest);
-            let met = parse_among(token.as_bytes(), &limits, Some(&heads));
+            let met = parse_among(token.as_bytes(), &limits, &heads);
             let expected = parse(token.as_bytes(), &limits);
             assert_eq!(met.as_ref().map(|met| met.known).ok(), expected.as_ref().map(|_| true).ok(), "{rest}");
-            let parts =
-                |token: Token<'_>| (token.alg, token.kid, token.typ, token.header, token.claims, token.signature);
-            assert_eq!(met.map(parts), expected.map(parts), "{rest}");
+            let met = met.map(|met| (met.alg, met.kid, met.typ, met.header, met.claims.to_map(), met.signature));
+            let expected = expected.map(|it| (it.alg, it.kid, it.typ, it.header, it.claims, it.signature));
+            assert_eq!(met, expected, "{rest}");
         }
         // what says more is read each time
         let more = of(r#"{"alg":"ES256","x5c":[]}"#, "e30.c2ln");
         keep(&more);
-        assert!(!parse_among(more.as_bytes(), &limits, Some(&heads)).unwrap().known);
+        assert!(!parse_among(more.as_bytes(), &limits, &heads).unwrap().known);
         // few are kept
         for number in 0..Heads::MOST {
             keep(&of(&format!(r#"{{"alg":"ES256","kid":"{number}"}}"#), "e30.c2ln"));
         }
-        assert!(!parse_among(of(plain, "e30.c2ln").as_bytes(), &limits, Some(&heads)).unwrap().known);
+        assert!(!parse_among(of(plain, "e30.c2ln").as_bytes(), &limits, &heads).unwrap().known);
         let long = of(&format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(Heads::LONGEST)), "e30.c2ln");
         keep(&long);
-        assert!(!parse_among(long.as_bytes(), &limits, Some(&heads)).unwrap().known);
+        assert!(!parse_among(long.as_bytes(), &limits, &heads).unwrap().known);
+    }
+
+    #[test]
+    fn a_media_type_is_bare_in_any_case() {
+        for (typ, bare) in [
+            ("JWT", "jwt"),
+            ("at+jwt", "at+jwt"),
+            ("application/at+jwt", "at+jwt"),
+            ("Application/AT+JWT", "at+jwt"),
+            ("application/x/jwt", "application/x/jwt"),
+            ("APPLICATION/x/jwt", "application/x/jwt"),
+            ("application/", ""),
+            ("text/jwt", "text/jwt"),
+            ("\u{c9}/jwt", "\u{c9}/jwt"),
+            ("", ""),
+        ] {
+            assert_eq!(bare_type(typ), bare, "{typ}");
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl VerifiedLogoutToken {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.verified.claims().get(name).and_then(Value::as_str)
+        self.verified.claims.read().get(name).and_then(Value::as_str)
     }
 }
 
@@ -116,7 +116,7 @@ fn run(
 
     steps.next(Check::Type);
     // explicit typing is recommended (section 2.4); without it the claims tell the kinds of token apart
-    if token.typ.as_deref().is_some_and(|typ| !matches!(bare_type(typ).as_str(), "jwt" | "logout+jwt")) {
+    if token.typ.as_deref().is_some_and(|typ| !matches!(&*bare_type(typ), "jwt" | "logout+jwt")) {
         return deny(Code::TypeNotAllowed, "`typ` is not that of a logout token");
     }
     let event = claims.get("events").and_then(|events| events.get(EVENT));

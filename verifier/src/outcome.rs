@@ -4,12 +4,12 @@ use crate::claim_path::ClaimPath;
 use crate::condensed::{Basis, Window};
 use crate::confirmation::Confirmation;
 use crate::fetch::Fetch;
-use crate::json;
+use crate::json::Members;
 use crate::time::Timestamp;
 use crate::trust::IssuerIndex;
 use serde_json::{Map, Value};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The answer of [`crate::verify`], and of [`crate::verify_presentation`] with other proof in it.
@@ -30,10 +30,10 @@ pub struct Verified {
     pub(crate) issuer: IssuerIndex,
     pub(crate) name: Arc<str>,
     pub(crate) tenant: Option<String>,
-    pub(crate) claims: Map<String, Value>,
+    pub(crate) claims: TokenClaims,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) kid: Option<String>,
+    pub(crate) kid: Option<Arc<str>>,
     /// the `kid` of the key in its set, where what it signed can be revoked
     pub(crate) key_id: Option<String>,
     pub(crate) provider: &'static str,
@@ -66,12 +66,12 @@ impl Verified {
 
     /// All claims.
     pub fn claims(&self) -> &Map<String, Value> {
-        &self.claims
+        self.claims.all()
     }
 
     /// The claim at a path.
     pub fn claim(&self, path: &ClaimPath) -> Option<&Value> {
-        path.get(&self.claims)
+        path.find(self.claims.read())
     }
 
     /// `sub`.
@@ -117,7 +117,32 @@ impl Verified {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        json::get(&self.claims, name).and_then(Value::as_str)
+        self.claims.read().get(name).and_then(Value::as_str)
+    }
+}
+
+/// The claims of a token as they were read, and as one object once somebody asks for that.
+#[derive(Clone)]
+pub(crate) struct TokenClaims {
+    read: Members,
+    all: OnceLock<Map<String, Value>>,
+}
+
+impl TokenClaims {
+    pub(crate) fn new(read: Members) -> Self {
+        Self { read, all: OnceLock::new() }
+    }
+
+    pub(crate) fn read(&self) -> &Members {
+        &self.read
+    }
+
+    fn all(&self) -> &Map<String, Value> {
+        self.all.get_or_init(|| self.read.to_map())
+    }
+
+    pub(crate) fn discard(self) {
+        self.read.discard();
     }
 }
 

@@ -21,6 +21,7 @@ use crate::time::Timestamp;
 use crate::trust::Trust;
 use serde_json::{Map, Value};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a wallet answered to one credential query, and what it must have been made for.
 #[derive(Clone, Copy)]
@@ -160,7 +161,7 @@ pub(crate) struct Established {
     pub(crate) issuer: String,
     pub(crate) authority_key_ids: Vec<Vec<u8>>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) kid: Option<String>,
+    pub(crate) kid: Option<Arc<str>>,
     pub(crate) keys_until: Option<Timestamp>,
     pub(crate) types: Vec<String>,
     pub(crate) claims: Map<String, Value>,
@@ -172,7 +173,7 @@ pub(crate) struct Vouched {
     issuer: String,
     authority_key_ids: Vec<Vec<u8>>,
     algorithm: Algorithm,
-    kid: Option<String>,
+    kid: Option<Arc<str>>,
     keys_until: Option<Timestamp>,
 }
 

@@ -1,6 +1,6 @@
 //! What a policy requires among the claims beyond those that every token has.
 use crate::claim_path::ClaimPath;
-use crate::json;
+use crate::json::{self, Claims};
 use serde_json::{Map, Value};
 
 /// A claim and what it must be.
@@ -44,7 +44,12 @@ impl ClaimTest {
 impl RequiredClaim {
     /// Whether the claim is there and passes. An absent claim never does.
     pub fn holds(&self, claims: &Map<String, Value>) -> bool {
-        self.path.get(claims).is_some_and(|value| self.test.holds(value))
+        self.is_met(claims)
+    }
+
+    /// The same of claims as they were read.
+    pub(crate) fn is_met(&self, claims: &dyn Claims) -> bool {
+        self.path.find(claims).is_some_and(|value| self.test.holds(value))
     }
 }
 

@@ -187,7 +187,7 @@ pub(crate) fn find<'a>(
         TrustedSigner::Https { iss, metadata } => {
             let keys = published_keys(metadata, world)?;
             let sole = |key_type| sole_algorithm(allowed, key_type);
-            let key = pick(keys.set, Some(keys.renew), token, algorithm, sole, known, now)?;
+            let key = pick(keys.set, Some(keys.renew), token.kid.as_deref(), algorithm, sole, known, now)?;
             let name = Cow::Borrowed(iss.as_str());
             Ok(Signer { name, key: Key::Known(key), until: Some(keys.until), authority_key_ids: Vec::new() })
         }
@@ -329,18 +329,16 @@ pub(crate) fn sole_algorithm(algorithms: &[Algorithm], key_type: KeyType) -> Opt
 pub(crate) fn pick<'a>(
     set: &'a KeySet,
     renew: Option<&Fetch>,
-    token: &Token<'_>,
+    kid: Option<&str>,
     algorithm: Algorithm,
     sole: impl Fn(KeyType) -> Option<Algorithm>,
     known: &Documents,
     now: Timestamp,
 ) -> Result<&'a PublicKey, Stop> {
-    match (set.find(token.kid.as_deref(), algorithm, sole), renew) {
+    match (set.find(kid, algorithm, sole), renew) {
         (Ok(key), _) => Ok(key),
         (Err(Miss::NotFound), Some(fetch)) if known.may_refetch(fetch.slot(), now) => Err(Stop::Need(fetch.clone())),
-        (Err(Miss::NotFound), _) if token.kid.is_some() => {
-            deny(Code::KeyNotFound, "the issuer has no key with this `kid`")
-        }
+        (Err(Miss::NotFound), _) if kid.is_some() => deny(Code::KeyNotFound, "the issuer has no key with this `kid`"),
         (Err(Miss::NotFound), _) => deny(Code::KeyNotFound, "the issuer has no key for this `alg`"),
         (Err(Miss::Ambiguous), _) => {
             deny(Code::KeyAmbiguous, "no `kid`, and the issuer has several keys for this `alg`")

@@ -333,7 +333,7 @@ impl Trust {
             let other = self.issuer(other).map(|other| other.name.clone()).unwrap_or_default();
             return Err(TrustError::DuplicateIssuer(other, name));
         }
-        let types = issuer.typ.as_ref().map(|types| types.iter().map(|typ| bare_type(typ)).collect());
+        let types = issuer.typ.as_ref().map(|types| types.iter().map(|typ| bare_type(typ).into_owned()).collect());
         let (shared, iss) = (Arc::from(issuer.name.as_str()), Arc::from(issuer.issuer.as_str()));
         let mut compiled = Compiled { name: shared, iss, issuer, index, types, first: None, api_tokens: None };
         compiled.first = match &compiled.issuer.keys {
@@ -461,7 +461,7 @@ fn check_issuer(issuer: &Issuer) -> Result<(), TrustError> {
         return Err(TrustError::Skew(name()));
     }
     if let Some(types) = &issuer.typ {
-        let bad = |typ: &String| typ.is_empty() || OTHER_KINDS.contains(&bare_type(typ).as_str());
+        let bad = |typ: &String| typ.is_empty() || OTHER_KINDS.contains(&&*bare_type(typ));
         if types.is_empty() || types.iter().any(bad) {
             return Err(TrustError::Type(name()));
         }

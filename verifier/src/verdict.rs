@@ -12,16 +12,17 @@ use crate::documents::{Documents, Found, Stored};
 use crate::evidence::Evidence;
 use crate::fetch::{DocumentKind, Fetch};
 use crate::issuer::{Issuer, KeySource};
-use crate::json;
+use crate::json::{Claims, Members};
 use crate::jwk::PublicKey;
 use crate::jwks::KeySet;
 use crate::jwt::{self, Token, bare_type};
 use crate::logout_token;
-use crate::outcome::{Check, Code, Outcome, Verified};
+use crate::outcome::{Check, Code, Outcome, TokenClaims, Verified};
 use crate::signer;
 use crate::time::Timestamp;
 use crate::trust::{Compiled, IssuerIndex, Trust};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use std::slice;
 use std::time::Duration;
 
 fn unavailable<T>(detail: &str, retry_after: Duration) -> Result<T, Stop> {
@@ -86,7 +87,7 @@ fn run(
 /// A token whose signature is its issuer's. Nothing is said yet of what it is for.
 pub(crate) struct Signed<'t, 'e> {
     pub(crate) compiled: &'t Compiled,
-    pub(crate) token: Token<'e>,
+    pub(crate) token: Token<'e, Members>,
     pub(crate) algorithm: Algorithm,
     tenant: Option<String>,
     basis: Basis,
@@ -115,7 +116,7 @@ impl Signed<'_, '_> {
             basis: self.basis,
             confirmation,
             passed: Vec::new(),
-            claims: self.token.claims,
+            claims: TokenClaims::new(self.token.claims),
         }
     }
 }
@@ -134,7 +135,7 @@ pub(crate) fn signed<'t, 'e>(
         return deny(Code::TokenTooLarge, format!("over {} bytes", limits.token_bytes));
     }
     steps.next(Check::Parse);
-    let token = jwt::parse_among(evidence.token, limits, Some(trust.heads()))?;
+    let token = jwt::parse_among(evidence.token, limits, trust.heads())?;
 
     steps.next(Check::Issuer);
     let (compiled, tenant) = find_issuer(evidence, trust, &token)?;
@@ -161,9 +162,9 @@ pub(crate) fn signed<'t, 'e>(
 fn find_issuer<'t, 'c>(
     evidence: &Evidence<'_>,
     trust: &'t Trust,
-    token: &'c Token<'_>,
+    token: &'c Token<'_, Members>,
 ) -> Result<(&'t Compiled, Option<&'c str>), Stop> {
-    let iss = match json::get(&token.claims, "iss") {
+    let iss = match token.claims.get("iss") {
         Some(Value::String(iss)) => iss,
         Some(_) => return deny(Code::ClaimInvalid, "`iss` is no text"),
         None => return deny(Code::ClaimMissing, "`iss` is missing"),
@@ -191,14 +192,14 @@ fn find_key<'a>(
     trust: &'a Trust,
     compiled: &'a Compiled,
     tenant: Option<&str>,
-    token: &Token<'_>,
+    token: &Token<'_, Members>,
     algorithm: Algorithm,
     known: &'a Documents,
     now: Timestamp,
 ) -> Result<(&'a PublicKey, Basis, Option<String>), Stop> {
     let keys = find_keys(trust, compiled, tenant, known, now)?;
     let sole = |key_type| compiled.sole_algorithm(key_type);
-    let key = signer::pick(keys.set, keys.fetch.as_ref(), token, algorithm, sole, known, now)?;
+    let key = signer::pick(keys.set, keys.fetch.as_ref(), token.kid.as_deref(), algorithm, sole, known, now)?;
     // not what the token calls it: one that leaves it out is of that key all the same
     let key_id = if trust.has_revocations() { keys.set.kid_of(key).map(str::to_owned) } else { None };
     Ok((key, Basis { revision: keys.revision, until: keys.until, version: known.version() }, key_id))
@@ -268,23 +269,23 @@ pub(crate) fn discover<'a>(
 
 /// The kinds of token exclude each other (RFC 8725 sections 3.11 and 3.12): an ID token, a logout token, a key-binding
 /// JWT or a presentation is no access token, whoever signed it.
-fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
+fn check_type(compiled: &Compiled, token: &Token<'_, Members>) -> Result<(), Stop> {
     let accepted = match (&token.typ, &compiled.types) {
         (None, None) => true,
         (None, Some(_)) => false,
-        (Some(typ), None) => matches!(bare_type(typ).as_str(), "jwt" | "at+jwt"),
-        (Some(typ), Some(types)) => types.contains(&bare_type(typ)),
+        (Some(typ), None) => matches!(&*bare_type(typ), "jwt" | "at+jwt"),
+        (Some(typ), Some(types)) => types.iter().any(|accepted| *accepted == bare_type(typ)),
     };
     if !accepted {
         return deny(Code::TypeNotAllowed, "`typ` is not that of an access token");
     }
     let claims = &token.claims;
     // claims that only ID tokens have (OpenID Connect Core 1.0 sections 2, 3.1.3.6 and 3.3.2.11)
-    if let Some(name) = ["nonce", "at_hash", "c_hash"].iter().find(|name| json::get(claims, name).is_some()) {
+    if let Some(name) = ["nonce", "at_hash", "c_hash"].iter().find(|name| claims.get(name).is_some()) {
         return deny(Code::IdTokenNotAccepted, format!("`{name}` is a claim of ID tokens"));
     }
     // OpenID Connect Back-Channel Logout 1.0 section 2.4
-    if let Some(Value::Object(events)) = json::get(claims, "events")
+    if let Some(Value::Object(events)) = claims.get("events")
         && events.contains_key(logout_token::EVENT)
     {
         return deny(Code::TypeNotAllowed, "a logout token is no access token");
@@ -293,21 +294,20 @@ fn check_type(compiled: &Compiled, token: &Token<'_>) -> Result<(), Stop> {
 }
 
 /// `aud`: a text or an array of texts (RFC 7519 section 4.1.3), one of them ours.
-pub(crate) fn check_audience(issuer: &Issuer, claims: &Map<String, Value>, required: bool) -> Result<(), Stop> {
-    let audiences: Vec<&str> = match json::get(claims, "aud") {
+pub(crate) fn check_audience(issuer: &Issuer, claims: &dyn Claims, required: bool) -> Result<(), Stop> {
+    let audiences = match claims.claim("aud") {
         None if !required => return Ok(()),
         None => return deny(Code::ClaimMissing, "`aud` is missing"),
-        Some(Value::String(aud)) => vec![aud],
-        Some(Value::Array(members)) => match members.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
-            Some(audiences) => audiences,
-            None => return deny(Code::ClaimInvalid, "`aud` has a member that is no text"),
-        },
+        Some(aud @ Value::String(_)) => slice::from_ref(aud),
+        Some(Value::Array(members)) if members.iter().all(Value::is_string) => members,
+        Some(Value::Array(_)) => return deny(Code::ClaimInvalid, "`aud` has a member that is no text"),
         Some(_) => return deny(Code::ClaimInvalid, "`aud` is neither text nor array"),
     };
-    if audiences.iter().any(|aud| issuer.login_client_ids.iter().any(|client_id| client_id == aud)) {
+    let names = |one: &String| audiences.iter().any(|aud| aud.as_str() == Some(one));
+    if issuer.login_client_ids.iter().any(names) {
         return deny(Code::IdTokenNotAccepted, "`aud` is the client of a login");
     }
-    if audiences.iter().any(|aud| issuer.audiences.iter().any(|ours| ours == aud)) {
+    if issuer.audiences.iter().any(names) {
         Ok(())
     } else {
         deny(Code::AudienceMismatch, "`aud` names none of the accepted audiences")
@@ -319,7 +319,7 @@ pub(crate) fn check_audience(issuer: &Issuer, claims: &Map<String, Value>, requi
 pub(crate) fn check_times(
     issuer: &Issuer,
     max_lifetime: Option<Duration>,
-    claims: &Map<String, Value>,
+    claims: &dyn Claims,
     now: Timestamp,
 ) -> Result<(Option<Timestamp>, Window), Stop> {
     let exp = time(claims, "exp", f64::floor)?;
@@ -354,14 +354,14 @@ pub(crate) fn check_times(
     Ok((exp, Window { from, until }))
 }
 
-pub(crate) fn check_claims(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Stop> {
-    if json::get(claims, "sub").is_some_and(|sub| !sub.is_string()) {
+pub(crate) fn check_claims(issuer: &Issuer, claims: &dyn Claims) -> Result<(), Stop> {
+    if claims.claim("sub").is_some_and(|sub| !sub.is_string()) {
         return deny(Code::ClaimInvalid, "`sub` is no text");
     }
-    match issuer.required_claims.iter().find(|required| !required.holds(claims)) {
+    match issuer.required_claims.iter().find(|required| !required.is_met(claims)) {
         None => Ok(()),
         Some(required) => {
-            let state = if required.path.get(claims).is_some() { "not as required" } else { "missing" };
+            let state = if required.path.find(claims).is_some() { "not as required" } else { "missing" };
             deny(Code::ClaimMismatch, format!("`{}` is {state}", required.path))
         }
     }

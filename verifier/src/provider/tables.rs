@@ -260,20 +260,30 @@ mod tests {
     #[test]
     fn threat_16_no_cofactor_hides_a_part_of_small_order() {
         // a key and an R with such a part: the equation holds now and then, and for both alike
-        let (a, r) = (Scalar::from(77_777_u64), Scalar::from(88_888_u64));
-        let mut held = 0;
+        let a = Scalar::from(77_777_u64);
+        let (mut held, mut hold) = (0, 0);
         for torsion in EIGHT_TORSION {
             let public = (ED25519_BASEPOINT_POINT * a + torsion).compress().to_bytes();
             let (key, provider) = (key(&public), with_table(&public));
-            for other in EIGHT_TORSION {
-                let point = ED25519_BASEPOINT_POINT * r + other;
-                for message in 0..8_u8 {
-                    let signature = by_equation(a, &public, r, &point, &[message]);
-                    held += u32::from(same(&provider, &key, &[message], &signature));
+            let plain = VerifyingKey::from_bytes(&public).unwrap();
+            // where r is zero, R is of small order, of each there is
+            for r in [Scalar::ZERO, Scalar::from(88_888_u64)] {
+                for other in EIGHT_TORSION {
+                    let point = ED25519_BASEPOINT_POINT * r + other;
+                    for message in 0..8_u8 {
+                        let signature = by_equation(a, &public, r, &point, &[message]);
+                        let holds = same(&provider, &key, &[message], &signature);
+                        assert!(!holds || r != Scalar::ZERO);
+                        held += u32::from(holds);
+                        let parsed = ed25519_dalek::Signature::from_slice(&signature).unwrap();
+                        hold += u32::from(ed25519_dalek::Verifier::verify(&plain, &[message], &parsed).is_ok());
+                    }
                 }
             }
         }
         assert!(held > 8 && held < 300, "{held}");
+        // as many with an R of small order would hold by the equation
+        assert!(hold > held + 8, "{hold} and {held}");
     }
 
     fn signer(number: u32) -> SigningKey {

@@ -7,6 +7,10 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
+pub use members::{Claims, Members, parse_members};
+
+mod members;
+
 /// The deepest cap that is honoured, whatever is asked: it keeps recursion far from the end of any stack.
 pub const DEEPEST: usize = 100;
 
@@ -49,7 +53,8 @@ impl std::error::Error for JsonError {}
 /// # Errors
 /// [`JsonError`] where the text is anything but one strict JSON value.
 pub fn parse_value(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
-    read(bytes, max_depth, None)
+    let text = text(bytes)?;
+    read(text, max_depth, None)
 }
 
 /// The one JSON object that `bytes` hold; as [`parse_value`].
@@ -84,12 +89,6 @@ pub fn get<'v>(members: &'v Map<String, Value>, name: &str) -> Option<&'v Value>
     None
 }
 
-/// Drops an object. Its strings, dropped by code that is built for size, cost as much as to read them.
-#[inline(never)]
-pub fn discard(members: Map<String, Value>) {
-    drop(members);
-}
-
 /// Hands each element of an array over as it is read, so that no more than one of them is there at a time. The array is the
 /// only member of the one object that `bytes` hold, and has this name; its elements are no deeper than two.
 ///
@@ -101,7 +100,7 @@ pub fn each_of(
     each: &mut dyn FnMut(Value) -> Result<(), &'static str>,
 ) -> Result<(), String> {
     let mut elements = Elements { name, each, is_in_object: false, was_there: false, refused: None };
-    let value = read(bytes, 4, Some(&mut elements));
+    let value = text(bytes).and_then(|text| read(text, 4, Some(Apart::Elements(&mut elements))));
     let Elements { was_there, refused, .. } = elements;
     match value {
         Err(error) => Err(refused.map_or_else(|| error.to_string(), str::to_owned)),
@@ -110,14 +109,16 @@ pub fn each_of(
     }
 }
 
-/// Reads the one value that `bytes` hold.
-fn read(bytes: &[u8], max_depth: usize, elements: Option<&mut Elements<'_>>) -> Result<Value, JsonError> {
-    // all of it at once, where the parser would look at each string
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| end_of(bytes.get(..error.valid_up_to()).unwrap_or_default()))?;
+/// All of it looked at at once, where the parser would look at each string.
+fn text(bytes: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(bytes).map_err(|error| end_of(bytes.get(..error.valid_up_to()).unwrap_or_default()))
+}
+
+/// Reads the one value that the text holds, but what goes apart.
+fn read(text: &str, max_depth: usize, apart: Option<Apart<'_, '_>>) -> Result<Value, JsonError> {
     let mut refusal = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let seed = Strict { depth_left: max_depth.min(DEEPEST), refusal: &mut refusal, elements };
+    let seed = Strict { depth_left: max_depth.min(DEEPEST), refusal: &mut refusal, apart };
     let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| refusal.unwrap_or(JsonError::Syntax { line: error.line(), column: error.column() }))
 }
@@ -128,6 +129,14 @@ fn end_of(bytes: &[u8]) -> JsonError {
     let line = bytes.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
     let column = bytes.iter().rev().take_while(|byte| **byte != b'\n').count().saturating_add(1);
     JsonError::Syntax { line, column }
+}
+
+/// What is not built into the value, but goes elsewhere.
+enum Apart<'r, 'e> {
+    /// the elements of the one array in the outermost object
+    Elements(&'r mut Elements<'e>),
+    /// the members of the outermost object
+    Members(&'r mut members::Reading<'e>),
 }
 
 /// Where the elements of an array go that is not built: the one member, of this name, of the outermost object. Whatever else
@@ -154,7 +163,7 @@ impl Elements<'_> {
 struct Strict<'r, 'e> {
     depth_left: usize,
     refusal: &'r mut Option<JsonError>,
-    elements: Option<&'r mut Elements<'e>>,
+    apart: Option<Apart<'r, 'e>>,
 }
 
 impl Strict<'_, '_> {
@@ -212,9 +221,9 @@ impl<'de> Visitor<'de> for Strict<'_, '_> {
             return Err(self.refuse(JsonError::TooDeep));
         };
         let mut values = Vec::new();
-        let Some(elements) = self.elements.take() else {
+        let Some(Apart::Elements(elements)) = self.apart.take() else {
             while let Some(value) =
-                access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, elements: None })?
+                access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, apart: None })?
             {
                 values.push(value);
             }
@@ -225,7 +234,7 @@ impl<'de> Visitor<'de> for Strict<'_, '_> {
         }
         elements.was_there = true;
         while let Some(value) =
-            access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, elements: None })?
+            access.next_element_seed(Strict { depth_left, refusal: &mut *self.refusal, apart: None })?
         {
             (elements.each)(value).map_err(|why| elements.refuse(why))?;
         }
@@ -237,19 +246,27 @@ impl<'de> Visitor<'de> for Strict<'_, '_> {
             return Err(self.refuse(JsonError::TooDeep));
         };
         let mut map = Map::new();
+        if let Some(Apart::Members(members)) = &mut self.apart {
+            while let Some(name) = access.next_key_seed(&mut **members)? {
+                let value = access.next_value_seed(Strict { depth_left, refusal: &mut *self.refusal, apart: None })?;
+                if !members.add(name, value) {
+                    return Err(self.refuse(JsonError::DuplicateName));
+                }
+            }
+            return Ok(Value::Object(map));
+        }
         while let Some(name) = access.next_key::<String>()? {
-            let elements = self.elements.as_deref_mut();
-            let elements = match elements {
-                Some(elements) if elements.is_in_object || elements.name != name => {
+            let apart = match &mut self.apart {
+                Some(Apart::Elements(elements)) if elements.is_in_object || elements.name != name => {
                     return Err(elements.refuse(Elements::NOT_ALONE));
                 }
-                Some(elements) => {
+                Some(Apart::Elements(elements)) => {
                     elements.is_in_object = true;
-                    Some(elements)
+                    Some(Apart::Elements(elements))
                 }
-                None => None,
+                _ => None,
             };
-            let value = access.next_value_seed(Strict { depth_left, refusal: &mut *self.refusal, elements })?;
+            let value = access.next_value_seed(Strict { depth_left, refusal: &mut *self.refusal, apart })?;
             if map.insert(name, value).is_some() {
                 return Err(self.refuse(JsonError::DuplicateName));
             }
