@@ -20,9 +20,6 @@ use crate::run::{Envoy, Options as Run};
 
 /// How many connections the generator keeps busy.
 const CONNECTIONS: usize = 16;
-/// How many starts of everything the rounds are spread over: where the parts of a process come to lie in memory, and with it in the
-/// caches, differs from start to start, and the same module is faster in one than in the next.
-const STARTS: usize = 4;
 /// The algorithms that most providers use; limits speak of these.
 const USUAL: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
@@ -50,11 +47,10 @@ const LOGGED: &str = "Carded, cached, for access logs";
 const OWN: &str = "Carded, own crypto";
 const OWN_CACHED: &str = "Carded, own crypto, cached";
 const SHOP: &str = "Carded, over-21 shop";
-/// The filters that look at a token.
-const CHECKING: [&str; 11] =
-    [JWT, JWT_CACHED, GRPC, GRPC_CACHED, HTTP, HTTP_CACHED, CARDED, CACHED, LOGGED, OWN, OWN_CACHED];
-/// What a row without a check is sent.
-const UNCHECKED: &str = "RS256, not checked";
+/// The filters that remember a token, and those that check it each time: what is compared is measured one after the other, before
+/// the machine changes its pace.
+const REMEMBERING: [&str; 6] = [JWT_CACHED, CACHED, LOGGED, OWN_CACHED, GRPC_CACHED, HTTP_CACHED];
+const CHECKING: [&str; 5] = [JWT, CARDED, GRPC, HTTP, OWN];
 const SESSION: &str = "sealed session";
 const PRESENTATION: &str = "SD-JWT VC shown";
 
@@ -127,11 +123,11 @@ impl World {
 /// When something cannot be measured, or a filter does not do what it is for.
 pub(super) async fn measure(report: &mut Report, empty: &Path, version: &str, plan: Plan) -> Result<()> {
     let keys = Keys::new()?;
-    let starts = if plan.rounds < 2 * STARTS { 1 } else { STARTS };
     let (mut many, mut one) = (Vec::new(), Vec::new());
-    for start in 1..=starts {
-        eprintln!("start {start} of {starts}");
-        let (more, alone) = start_and_measure(&keys, empty, version, plan.share(starts)).await?;
+    let shares = plan.shares();
+    for (start, share) in shares.iter().enumerate() {
+        eprintln!("start {} of {}", start + 1, shares.len());
+        let (more, alone) = start_and_measure(&keys, empty, version, *share).await?;
         rounds::join(&mut many, more);
         rounds::join(&mut one, alone);
     }
@@ -154,25 +150,29 @@ async fn start_and_measure(keys: &Keys, empty: &Path, version: &str, plan: Plan)
         let token = keys.token(algorithm, 1)?;
         let requests = Requests::same(Request::get(PATH).bearer(&token).bytes());
         let usual = USUAL.contains(&algorithm);
-        if algorithm == "RS256" {
-            for name in [NONE, EMPTY, READS, CALLS] {
-                many.push(world.cell(name, UNCHECKED, requests.clone(), CONNECTIONS).await?);
-                one.push(world.cell(name, UNCHECKED, requests.clone(), 1).await?);
+        let (unchecked, first) = (unchecked(algorithm), algorithm == "RS256");
+        let idle: &[&str] = if first { &[NONE, READS, CALLS, EMPTY] } else { &[EMPTY] };
+        for name in idle.iter().filter(|_| usual) {
+            many.push(world.cell(name, &unchecked, requests.clone(), CONNECTIONS).await?);
+            if first {
+                one.push(world.cell(name, &unchecked, requests.clone(), 1).await?);
             }
         }
-        if let Some((_, name)) = VERIFY.into_iter().find(|(of, _)| *of == algorithm) {
-            many.push(world.cell(name, algorithm, requests.clone(), CONNECTIONS).await?);
-        }
-        for name in CHECKING.into_iter().filter(|name| usual || !(name.starts_with("ext_authz") || *name == LOGGED)) {
-            check(name, world.address(name).await?, algorithm, &token).await?;
+        let calls = VERIFY.into_iter().filter(|(of, _)| *of == algorithm).map(|(_, name)| name);
+        let rare = |name: &str| name.starts_with("ext_authz") || name == LOGGED;
+        for name in REMEMBERING.into_iter().chain(calls).chain(CHECKING).filter(|name| usual || !rare(name)) {
+            if VERIFY.iter().all(|(_, calls)| *calls != name) {
+                check(name, world.address(name).await?, algorithm, &token).await?;
+            }
             many.push(world.cell(name, algorithm, requests.clone(), CONNECTIONS).await?);
             if usual && [JWT, GRPC, HTTP, CARDED].contains(&name) {
                 one.push(world.cell(name, algorithm, requests.clone(), 1).await?);
             }
         }
     }
-    for name in [SESSION_CALLS, SHOP] {
-        many.push(world.cell(name, SESSION, Requests::same(session.clone()), CONNECTIONS).await?);
+    let requests = Requests::same(session.clone());
+    for (name, what) in [(SESSION_CALLS, SESSION), (EMPTY, &unchecked(SESSION)), (SHOP, SESSION)] {
+        many.push(world.cell(name, what, requests.clone(), CONNECTIONS).await?);
     }
     rounds::measure(&mut many, world.pid, plan).await?;
     rounds::measure(&mut one, world.pid, plan).await?;
@@ -207,6 +207,11 @@ async fn presentations(world: &World, plan: Plan) -> Result<Cell> {
     Ok(cell)
 }
 
+/// What a row without a check is sent: as many bytes as with one.
+fn unchecked(what: &str) -> String {
+    format!("{what}, not checked")
+}
+
 fn find<'a>(cells: &'a [Cell], filter: &str, what: &str) -> Result<&'a Cell> {
     let found = cells.iter().find(|cell| cell.filter == filter && cell.what == what);
     found.with_context(|| format!("nothing measured of {filter}, {what}"))
@@ -218,18 +223,17 @@ fn limits(report: &mut Report, many: &[Cell], one: &[Cell]) -> Result<()> {
     let mut throughput = |what: String, limit, ours: &Cell, theirs: &Cell| {
         report.limits.push(Limit::at_least(what, limit, ours.ratio(theirs, rate)).processor(ours, theirs));
     };
-    let empty = find(many, EMPTY, UNCHECKED)?;
     for (algorithm, limit) in USUAL.into_iter().zip([1.0, 1.0, 0.95]) {
         let (ours, theirs) = (find(many, CARDED, algorithm)?, find(many, JWT, algorithm)?);
         throughput(format!("not cached: throughput of `jwt_authn`, {algorithm}"), limit, ours, theirs);
     }
     for algorithm in USUAL {
-        let cached = find(many, CACHED, algorithm)?;
+        let (empty, cached) = (find(many, EMPTY, &unchecked(algorithm))?, find(many, CACHED, algorithm)?);
         throughput(format!("cached: throughput of the empty filter, {algorithm}"), 0.85, cached, empty);
         let theirs = find(many, JWT_CACHED, algorithm)?;
         throughput(format!("cached: throughput of `jwt_authn` with its cache, {algorithm}"), 0.8, cached, theirs);
     }
-    let session = find(many, SHOP, SESSION)?;
+    let (empty, session) = (find(many, EMPTY, &unchecked(SESSION))?, find(many, SHOP, SESSION)?);
     throughput("a sealed session: throughput of the empty filter".to_owned(), 0.8, session, empty);
     for algorithm in USUAL {
         let carded = find(many, CARDED, algorithm)?;
@@ -257,16 +261,15 @@ fn limits(report: &mut Report, many: &[Cell], one: &[Cell]) -> Result<()> {
 /// What the processor time is spent on: of a request with a remembered token or session beyond the empty filter's, and of one with a
 /// new token as a share of `jwt_authn`'s.
 fn spent(report: &mut Report, many: &[Cell]) -> Result<()> {
-    let empty = find(many, EMPTY, UNCHECKED)?;
-    let all = "all that Carded does";
-    for (evidence, what, cell) in [
-        ("token", READS, find(many, READS, UNCHECKED)?),
-        ("token", CALLS, find(many, CALLS, UNCHECKED)?),
-        ("token", all, find(many, CACHED, "RS256")?),
-        ("session", SESSION_CALLS, find(many, SESSION_CALLS, SESSION)?),
-        ("session", all, find(many, SHOP, SESSION)?),
+    let (all, token) = ("all that Carded does", unchecked("RS256"));
+    for (evidence, empty, what, cell) in [
+        ("token", &token, READS, find(many, READS, &token)?),
+        ("token", &token, CALLS, find(many, CALLS, &token)?),
+        ("token", &token, all, find(many, CACHED, "RS256")?),
+        ("session", &unchecked(SESSION), SESSION_CALLS, find(many, SESSION_CALLS, SESSION)?),
+        ("session", &unchecked(SESSION), all, find(many, SHOP, SESSION)?),
     ] {
-        let ratio = cell.ratio(empty, Sample::processor).median;
+        let ratio = cell.ratio(find(many, EMPTY, empty)?, Sample::processor).median;
         let percent = (ratio - 1.0) * 100.0;
         let what = format!("a remembered {evidence}, processor time above the empty filter's: {what}");
         report.figures.push((what, format!("{percent:.0} %")));

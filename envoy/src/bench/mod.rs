@@ -86,12 +86,12 @@ async fn measure(options: &Options) -> Result<Report> {
         ("date", machine::date(now())),
     ];
     let plan = if options.quick {
-        Plan { rounds: 5, time: Duration::from_millis(120), wrk: false }
+        Plan { rounds: 5, starts: 1, before: 0, time: Duration::from_millis(120), wrk: false }
     } else if wrk.is_some() {
-        Plan { rounds: 12, time: wrk::SHORTEST, wrk: true }
+        Plan { rounds: 12, starts: 12, before: 0, time: wrk::SHORTEST, wrk: true }
     } else {
         // short and many: what is compared is measured within seconds, before the machine changes its pace
-        Plan { rounds: 32, time: Duration::from_millis(320), wrk: false }
+        Plan { rounds: 32, starts: 16, before: 0, time: Duration::from_millis(320), wrk: false }
     };
     // a part that cannot be measured does not take the others with it
     for part in

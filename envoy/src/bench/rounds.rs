@@ -48,15 +48,22 @@ impl Sample {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) rounds: usize,
+    /// How many starts the rounds of the main table are spread over: where the parts of a process come to lie in memory, and with it
+    /// in the caches, differs from start to start, and the same module is faster by a twentieth in one than in the next.
+    pub(super) starts: usize,
+    /// How many rounds there were before, in other starts of the same.
+    pub(super) before: usize,
     pub(super) time: Duration,
     /// Whether `wrk` sends what is the same again and again.
     pub(super) wrk: bool,
 }
 
 impl Plan {
-    /// The part of it that falls to each of so many starts.
-    pub(super) fn share(self, starts: usize) -> Self {
-        Self { rounds: self.rounds.div_ceil(starts), ..self }
+    /// Its rounds, spread evenly over its starts.
+    pub(super) fn shares(self) -> Vec<Self> {
+        let each = self.rounds.div_ceil(self.starts.max(1)).max(1);
+        let begins = (0..self.rounds).step_by(each);
+        begins.map(|before| Self { rounds: each.min(self.rounds - before), before, ..self }).collect()
     }
 }
 
@@ -69,15 +76,18 @@ pub(super) fn join(cells: &mut Vec<Cell>, others: Vec<Cell>) {
     }
 }
 
-/// Measures every cell in every round, after a round that warms up.
+/// How long a cell is warmed up.
+const WARM: Duration = Duration::from_millis(80);
+
+/// Measures every cell in every round, after a round that warms up. A round begins elsewhere than the one before and goes the other
+/// way round, so that no cell of two is always the later one.
 ///
 /// # Errors
 /// When a load fails; the text names the cell.
 pub(super) async fn measure(cells: &mut [Cell], envoy: u32, plan: Plan) -> Result<()> {
     for round in 0..=plan.rounds {
-        let plan = if round == 0 { Plan { time: plan.time / 4, wrk: false, ..plan } } else { plan };
-        for place in 0..cells.len() {
-            let index = (place + round * 3) % cells.len().max(1);
+        let plan = if round == 0 { Plan { time: WARM, wrk: false, ..plan } } else { plan };
+        for index in order(cells.len(), plan.before + round) {
             let Some(cell) = cells.get_mut(index) else { continue };
             let sample = cell.measure(envoy, plan).await.with_context(|| format!("{}, {}", cell.filter, cell.what))?;
             if round > 0 {
@@ -87,6 +97,14 @@ pub(super) async fn measure(cells: &mut [Cell], envoy: u32, plan: Plan) -> Resul
         eprintln!("round {round} of {} done", plan.rounds);
     }
     Ok(())
+}
+
+/// The order in which a round measures so many cells.
+fn order(cells: usize, round: usize) -> impl Iterator<Item = usize> {
+    (0..cells).map(move |place| {
+        let index = (place + round * 3) % cells;
+        if round.is_multiple_of(2) { index } else { cells - 1 - index }
+    })
 }
 
 impl Cell {
@@ -186,6 +204,29 @@ mod tests {
         // a slow second round weighs on both
         let spread = cell(&[90.0, 9.0, 80.0]).ratio(&cell(&[100.0, 10.0, 100.0]), |sample| sample.rate);
         assert_eq!(spread, Spread { median: 0.9, lower: 0.8, upper: 0.9 });
+    }
+
+    #[test]
+    fn rounds_are_spread_evenly_over_starts() {
+        let plan = |rounds, starts| Plan { rounds, starts, before: 0, time: WARM, wrk: false };
+        let shares = |rounds, starts| -> Vec<(usize, usize)> {
+            plan(rounds, starts).shares().iter().map(|share| (share.before, share.rounds)).collect()
+        };
+        assert_eq!(shares(5, 2), [(0, 3), (3, 2)]);
+        assert_eq!(shares(2, 4), [(0, 1), (1, 1)]);
+        assert_eq!(shares(32, 16).len(), 16);
+        assert_eq!(shares(0, 0), []);
+    }
+
+    #[test]
+    fn each_round_measures_every_cell_and_neighbours_take_turns() {
+        for (cells, round) in [(1, 1), (5, 0), (5, 3), (7, 4)] {
+            let mut all: Vec<usize> = order(cells, round).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..cells).collect::<Vec<_>>());
+        }
+        assert_eq!(order(5, 2).collect::<Vec<_>>(), [1, 2, 3, 4, 0]);
+        assert_eq!(order(5, 3).collect::<Vec<_>>(), [0, 4, 3, 2, 1]);
     }
 
     #[test]
