@@ -10,7 +10,7 @@ use super::authz::Server;
 use super::listeners::{Listeners, PATH, address, configuration};
 use super::load::Requests;
 use super::report::{Limit, Report};
-use super::rounds::{self, Cell, Plan, Sample, Spread};
+use super::rounds::{self, Cell, Plan, Sample, Spread, find, unchecked};
 use super::scene::{SESSION_KEY, Scene};
 use super::tokens::{self, ALGORITHMS, Keys};
 use crate::client::Request;
@@ -205,16 +205,6 @@ async fn presentations(world: &World, plan: Plan) -> Result<Cell> {
         cell.samples.push(sample);
     }
     Ok(cell)
-}
-
-/// What a row without a check is sent: as many bytes as with one.
-fn unchecked(what: &str) -> String {
-    format!("{what}, not checked")
-}
-
-fn find<'a>(cells: &'a [Cell], filter: &str, what: &str) -> Result<&'a Cell> {
-    let found = cells.iter().find(|cell| cell.filter == filter && cell.what == what);
-    found.with_context(|| format!("nothing measured of {filter}, {what}"))
 }
 
 /// What is to be reached.

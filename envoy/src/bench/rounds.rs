@@ -48,7 +48,7 @@ impl Sample {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) rounds: usize,
-    /// How many starts the rounds of the main table are spread over: where the parts of a process come to lie in memory, and with it
+    /// How many starts the rounds of the main tables are spread over: where the parts of a process come to lie in memory, and with it
     /// in the caches, differs from start to start, and the same module is faster by a twentieth in one than in the next.
     pub(super) starts: usize,
     /// How many rounds there were before, in other starts of the same.
@@ -105,6 +105,20 @@ fn order(cells: usize, round: usize) -> impl Iterator<Item = usize> {
         let index = (place + round * 3) % cells;
         if round.is_multiple_of(2) { index } else { cells - 1 - index }
     })
+}
+
+/// What a row without a check is sent: as many bytes as with one.
+pub(super) fn unchecked(what: &str) -> String {
+    format!("{what}, not checked")
+}
+
+/// The row of this filter and what it was sent.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn find<'a>(cells: &'a [Cell], filter: &str, what: &str) -> Result<&'a Cell> {
+    let found = cells.iter().find(|cell| cell.filter == filter && cell.what == what);
+    found.with_context(|| format!("nothing measured of {filter}, {what}"))
 }
 
 impl Cell {
