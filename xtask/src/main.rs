@@ -95,7 +95,7 @@ enum Command {
     /// Measure the filter in a real Envoy beside jwt_authn, ext_authz and an empty filter, print the tables, and fail where a
     /// limit is missed
     Bench {
-        /// About a minute, with limits judged leniently
+        /// A minute or two a part, with limits judged leniently
         #[arg(long)]
         quick: bool,
         /// Also the soak: five million requests with ever new tokens

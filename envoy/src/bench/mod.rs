@@ -34,7 +34,7 @@ pub const PARTS: [&str; 5] = ["filters", "sessions", "many", "memory", "issuers"
 /// How to measure.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// About a minute, with limits judged leniently.
+    /// A minute or two a part, with limits judged leniently.
     pub quick: bool,
     /// With the load generator in this tool, also where `wrk` is there.
     pub own_load: bool,
